@@ -1,0 +1,182 @@
+//! The seam to the engines: what every one of them promises.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use crate::error::{ErrorInfo, ErrorKind};
+use crate::id::{QueryId, RemoteHandle, RequestId};
+use crate::record::RemotePhase;
+use crate::results::{ResultWriter, StoredRows};
+
+/// An engine that runs statements. One value serves all queries of a connection.
+///
+/// Every method returns within a deadline of its own; none waits for a statement to end.
+#[async_trait]
+pub trait Backend: fmt::Debug + Send + Sync + 'static {
+    /// The kind of engine, one lower-case word: `sqlite`, `snowflake`.
+    fn kind(&self) -> &'static str;
+
+    /// What it runs on, without secrets: a file, or an account, user and role. A query that was accepted for one
+    /// target never runs on another.
+    fn target(&self) -> String {
+        self.kind().to_owned()
+    }
+
+    /// Whether statements outlive this process.
+    fn lifetime(&self) -> EngineLifetime;
+
+    /// Opens what one query needs to run. The caller closes it exactly once.
+    ///
+    /// **Cancel safety:** a dropped call leaves nothing open.
+    async fn open_session(&self) -> Result<Box<dyn Session>, BackendError>;
+
+    /// Asks the engine to stop a statement, over a connection of its own. The statement's end is not awaited:
+    /// [`Session::check`] tells what became of it.
+    ///
+    /// **Cancel safety:** a dropped call may or may not have taken effect; repeating it does no harm.
+    async fn cancel(&self, handle: &RemoteHandle) -> Result<CancelReply, BackendError>;
+}
+
+/// Where a statement lives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EngineLifetime {
+    /// Inside this process: it dies with it.
+    Process,
+    /// At a service that goes on without us.
+    Remote,
+}
+
+/// What one query uses to run; owned by its driver and by nobody else.
+#[async_trait]
+pub trait Session: fmt::Debug + Send {
+    /// Starts the statement and returns as soon as the engine has taken it.
+    ///
+    /// **Cancel safety:** a dropped call counts as an unclear answer.
+    async fn submit(&mut self, submission: Submission) -> Result<RemoteHandle, SubmitError>;
+
+    /// Finds a statement whose handle never reached us. It never starts one.
+    async fn lookup(&mut self, request_id: RequestId) -> Result<Lookup, BackendError>;
+
+    /// Asks what the statement is doing. Safe to drop and to repeat.
+    async fn check(&mut self, handle: &RemoteHandle) -> Result<Progress, BackendError>;
+
+    /// Returns when a check is worth while before its time has come. The default knows no such moment.
+    async fn changed(&mut self, _handle: &RemoteHandle) {
+        std::future::pending().await
+    }
+
+    /// Streams the rows of a statement that succeeded with [`Rows::AtEngine`].
+    ///
+    /// **Cancel safety:** a dropped call leaves the rows at the engine; it may be repeated with a new writer.
+    async fn fetch(&mut self, handle: &RemoteHandle, rows: ResultWriter) -> Result<StoredRows, FetchError>;
+
+    /// Gives back what [`Backend::open_session`] took. Never called while another call of this session runs, and
+    /// it does not stop a statement.
+    async fn close(self: Box<Self>) -> Result<(), BackendError>;
+}
+
+/// One statement on its way to the engine.
+#[derive(Debug)]
+pub struct Submission {
+    /// Our name for the query.
+    pub query_id: QueryId,
+    /// The same for every repeat of this statement.
+    pub request_id: RequestId,
+    /// The caller's bytes.
+    pub sql: Arc<str>,
+    /// The engine stops the statement by itself after this time.
+    pub time_limit: Duration,
+    /// Marks the statement in the engine's own history.
+    pub tag: String,
+    /// An earlier submission of the same request may have arrived.
+    pub retry: bool,
+    /// Where an embedded engine streams its rows while it runs; a remote one leaves it unused.
+    pub rows: ResultWriter,
+}
+
+/// What the engine knows of a request id.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Lookup {
+    /// The statement was taken.
+    Found(RemoteHandle),
+    /// Not known; a submission that is still travelling may arrive.
+    Missing,
+    /// Not known, and nothing can arrive any more.
+    NeverArrived,
+}
+
+/// What a statement is doing.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Progress {
+    /// Not at its end.
+    Running(RemotePhase),
+    /// The engine does not know the handle (yet).
+    NoData,
+    /// The engine that ran it no longer exists.
+    Gone,
+    /// Ended well.
+    Succeeded(Rows),
+    /// Ended with an error.
+    Failed(ErrorInfo),
+    /// Stopped at the engine.
+    Aborted,
+    /// Stopped by the engine's own time limit.
+    TimedOut,
+}
+
+/// Where the rows of a finished statement are.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Rows {
+    /// Already in the result store.
+    Stored(StoredRows),
+    /// At the engine: call [`Session::fetch`].
+    AtEngine,
+}
+
+/// What the engine says to a cancel request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CancelReply {
+    /// Taken; the statement stops soon.
+    Accepted,
+    /// Nothing to stop: it has ended, or was never there.
+    NotRunning,
+    /// Not allowed, in the engine's words.
+    Refused(ErrorInfo),
+}
+
+/// Why a submission gave no handle.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum SubmitError {
+    /// The engine answered that it did not start the statement.
+    #[error("rejected: {}", .0.message)]
+    Rejected(ErrorInfo),
+    /// No answer, or none that decides: the statement may run.
+    #[error("unclear: {0}")]
+    Unclear(BackendError),
+}
+
+/// Why rows could not be fetched.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum FetchError {
+    /// Another try may succeed.
+    #[error("{0}")]
+    Retry(BackendError),
+    /// No try will.
+    #[error("{}", .0.message)]
+    Final(ErrorInfo),
+}
+
+/// Why a call to the engine failed. What became of the statement is not known from it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{}", .0.message)]
+pub struct BackendError(pub ErrorInfo);
+
+impl BackendError {
+    /// An error of class `kind`.
+    pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
+        Self(ErrorInfo::new(kind, message))
+    }
+}

@@ -1,0 +1,264 @@
+//! Counters of what the registry did; an exporter reads them through [`MetricsSnapshot`].
+
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use crate::outcome::CancelReason;
+use crate::record::QueryRecord;
+use crate::snapshot::QueryStatus;
+
+/// A number that only grows.
+#[derive(Debug, Default)]
+pub(crate) struct Counter(AtomicU64);
+
+impl Counter {
+    pub(crate) fn add_one(&self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn add_if(&self, condition: bool) {
+        if condition {
+            self.add_one();
+        }
+    }
+
+    fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// Upper bounds of the buckets, in microseconds: from a tenth of a millisecond to a day.
+const BOUNDS_MICROS: [u64; 11] = [
+    100,
+    1_000,
+    10_000,
+    100_000,
+    1_000_000,
+    10_000_000,
+    60_000_000,
+    600_000_000,
+    3_600_000_000,
+    14_400_000_000,
+    86_400_000_000,
+];
+
+/// How long things took.
+#[derive(Debug, Default)]
+pub(crate) struct Histogram {
+    buckets: [Counter; BOUNDS_MICROS.len() + 1],
+    sum_micros: AtomicU64,
+}
+
+impl Histogram {
+    pub(crate) fn observe(&self, span: Duration) {
+        let micros = u64::try_from(span.as_micros()).unwrap_or(u64::MAX);
+        let bucket = BOUNDS_MICROS.partition_point(|&bound| bound < micros);
+        if let Some(counter) = self.buckets.get(bucket) {
+            counter.add_one();
+        }
+        self.sum_micros.fetch_add(micros, Ordering::Relaxed);
+    }
+
+    pub(crate) fn time<T>(&self, work: impl FnOnce() -> T) -> T {
+        let start = Instant::now();
+        let result = work();
+        self.observe(start.elapsed());
+        result
+    }
+
+    fn snapshot(&self) -> HistogramSnapshot {
+        let mut count = 0;
+        let cumulative = self.buckets.iter().map(|bucket| {
+            count += bucket.get();
+            count
+        });
+        let counts: Vec<u64> = cumulative.collect();
+        let bounds = BOUNDS_MICROS.iter().map(|&micros| micros as f64 / 1e6);
+        HistogramSnapshot {
+            buckets: bounds.chain([f64::INFINITY]).zip(counts).collect(),
+            sum_seconds: self.sum_micros.load(Ordering::Relaxed) as f64 / 1e6,
+            count,
+        }
+    }
+}
+
+/// All counters of one registry.
+#[derive(Debug, Default)]
+pub(crate) struct Metrics {
+    pub(crate) accepted: Counter,
+    pub(crate) joined: Counter,
+    ended: [Counter; QueryStatus::ALL.len()],
+    execution_seconds: Histogram,
+    cancels: [Counter; CancelReason::ALL.len()],
+    pub(crate) cancels_sent: Counter,
+    pub(crate) sessions_opened: Counter,
+    pub(crate) sessions_closed: Counter,
+    pub(crate) session_close_errors: Counter,
+    pub(crate) driver_panics: Counter,
+    pub(crate) taken_over: Counter,
+    pub(crate) late_events: Counter,
+    pub(crate) pruned: Counter,
+    pub(crate) debts_paid: Counter,
+    pub(crate) debts_given_up: Counter,
+    pub(crate) journal_seconds: Histogram,
+    pub(crate) journal_errors: Counter,
+    pub(crate) waiters: AtomicI64,
+    pub(crate) drivers: AtomicI64,
+}
+
+impl Metrics {
+    pub(crate) fn record_transition(&self, before: &QueryRecord, after: &QueryRecord) {
+        if before.status == after.status || !after.is_terminal() {
+            return;
+        }
+        if let Some(counter) = self.ended.get(after.status as usize) {
+            counter.add_one();
+        }
+        if let (Some(start), Some(end)) = (after.started_at, after.finished_at) {
+            self.execution_seconds.observe(end.since(start));
+        }
+    }
+
+    pub(crate) fn record_cancel(&self, reason: CancelReason) {
+        if let Some(counter) = self.cancels.get(reason as usize) {
+            counter.add_one();
+        }
+    }
+
+    pub(crate) fn has_waiters(&self) -> bool {
+        self.waiters.load(Ordering::Relaxed) > 0
+    }
+
+    /// All values at this moment.
+    pub(crate) fn snapshot(&self) -> MetricsSnapshot {
+        let opened = self.sessions_opened.get();
+        let closed = self.sessions_closed.get();
+        MetricsSnapshot {
+            queries_accepted: self.accepted.get(),
+            queries_joined: self.joined.get(),
+            queries_ended: QueryStatus::ALL
+                .into_iter()
+                .zip(&self.ended)
+                .filter(|(status, _)| status.is_terminal())
+                .map(|(status, counter)| (status, counter.get()))
+                .collect(),
+            query_execution_seconds: self.execution_seconds.snapshot(),
+            query_timeouts: self.ended.get(QueryStatus::Timeout as usize).map_or(0, Counter::get),
+            cancel_answers: CancelReason::ALL
+                .into_iter()
+                .zip(&self.cancels)
+                .map(|(reason, counter)| (reason, counter.get()))
+                .collect(),
+            cancels_sent: self.cancels_sent.get(),
+            sessions_opened: opened,
+            sessions_closed: closed,
+            sessions_open: opened.saturating_sub(closed),
+            session_close_errors: self.session_close_errors.get(),
+            driver_panics: self.driver_panics.get(),
+            queries_taken_over: self.taken_over.get(),
+            late_events: self.late_events.get(),
+            queries_pruned: self.pruned.get(),
+            debts_paid: self.debts_paid.get(),
+            debts_given_up: self.debts_given_up.get(),
+            journal_seconds: self.journal_seconds.snapshot(),
+            journal_errors: self.journal_errors.get(),
+            waiters: self.waiters.load(Ordering::Relaxed),
+            drivers: self.drivers.load(Ordering::Relaxed),
+        }
+    }
+}
+
+/// Adds one to a gauge until it is dropped.
+#[derive(Debug)]
+pub(crate) struct Gauge<'a>(&'a AtomicI64);
+
+impl<'a> Gauge<'a> {
+    pub(crate) fn enter(gauge: &'a AtomicI64) -> Self {
+        gauge.fetch_add(1, Ordering::Relaxed);
+        Self(gauge)
+    }
+}
+
+impl Drop for Gauge<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// The counters of a registry at one moment.
+#[derive(Debug, Clone, PartialEq)]
+pub struct MetricsSnapshot {
+    /// Queries that got a record.
+    pub queries_accepted: u64,
+    /// Requests answered with an earlier query.
+    pub queries_joined: u64,
+    /// Ended queries by status.
+    pub queries_ended: Vec<(QueryStatus, u64)>,
+    /// From the engine's taking a statement to its end.
+    pub query_execution_seconds: HistogramSnapshot,
+    /// Queries that ended by their time limit.
+    pub query_timeouts: u64,
+    /// Answers to cancel requests by reason.
+    pub cancel_answers: Vec<(CancelReason, u64)>,
+    /// Cancel requests sent to engines.
+    pub cancels_sent: u64,
+    /// Sessions opened in all.
+    pub sessions_opened: u64,
+    /// Sessions closed in all.
+    pub sessions_closed: u64,
+    /// Sessions open now.
+    pub sessions_open: u64,
+    /// Closings that reported an error.
+    pub session_close_errors: u64,
+    /// Drivers that ended by a fault of this program.
+    pub driver_panics: u64,
+    /// Queries taken over from processes that are gone.
+    pub queries_taken_over: u64,
+    /// News of queries that had ended already; dropped.
+    pub late_events: u64,
+    /// Records removed at the end of their retention.
+    pub queries_pruned: u64,
+    /// Debts at engines that were paid.
+    pub debts_paid: u64,
+    /// Debts at engines that were given up.
+    pub debts_given_up: u64,
+    /// Time of journal calls, the wait for its lock included.
+    pub journal_seconds: HistogramSnapshot,
+    /// Journal calls that failed.
+    pub journal_errors: u64,
+    /// Calls that wait for a change now.
+    pub waiters: i64,
+    /// Driver tasks alive now.
+    pub drivers: i64,
+}
+
+/// A distribution of durations.
+#[derive(Debug, Clone, PartialEq)]
+pub struct HistogramSnapshot {
+    /// Upper bound in seconds, and how many were at most as long.
+    pub buckets: Vec<(f64, u64)>,
+    /// All durations added up.
+    pub sum_seconds: f64,
+    /// How many there were.
+    pub count: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_histogram_counts_into_cumulative_buckets() {
+        let histogram = Histogram::default();
+        for millis in [0, 1, 5, 2_000, 100_000_000] {
+            histogram.observe(Duration::from_millis(millis));
+        }
+        let snapshot = histogram.snapshot();
+        assert_eq!(snapshot.count, 5);
+        assert_eq!(snapshot.buckets[0], (0.0001, 1));
+        assert_eq!(snapshot.buckets[2], (0.01, 3));
+        assert_eq!(snapshot.buckets[5], (10.0, 4));
+        assert_eq!(snapshot.buckets.last(), Some(&(f64::INFINITY, 5)));
+        assert!((snapshot.sum_seconds - 100_002.006).abs() < 1e-6);
+    }
+}

@@ -1,0 +1,253 @@
+//! The one way to read and change records: decide with the pure function, make it durable, then show it.
+
+use std::sync::Arc;
+
+use tokio::task::spawn_blocking;
+
+use crate::clock::Clock;
+use crate::error::{RegistryError, Result};
+use crate::id::{InstanceId, QueryId};
+use crate::journal::{Inserted, Journal, JournalError, ListFilter, Uniqueness, Updated};
+use crate::live::{LiveQueries, LiveQuery};
+use crate::metrics::Metrics;
+use crate::record::{Lease, QueryRecord};
+use crate::state::{Effect, Event, Step, Timing, step};
+
+/// Records behind the journal, and the live views of those in use.
+#[derive(Debug, Clone)]
+pub(crate) struct Records {
+    journal: Arc<dyn Journal>,
+    live: Arc<LiveQueries>,
+    metrics: Arc<Metrics>,
+    clock: Clock,
+    timing: Timing,
+}
+
+/// What an event led to.
+#[derive(Debug)]
+pub(crate) struct Applied {
+    /// To be carried out now.
+    pub(crate) effects: Vec<Effect>,
+    /// The version that the decision was made on: anything newer is news.
+    pub(crate) version: u64,
+}
+
+/// Why a record was not changed.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub(crate) enum ApplyError {
+    /// Another process drives the query now.
+    #[error("another process took the query over")]
+    LeaseLost,
+    /// The record is gone.
+    #[error("the record was removed")]
+    Removed,
+    /// The change could not be made durable, so it did not happen.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+}
+
+impl Records {
+    pub(crate) fn new(
+        journal: Arc<dyn Journal>,
+        metrics: Arc<Metrics>,
+        clock: Clock,
+        timing: Timing,
+    ) -> Self {
+        Self { journal, live: Arc::default(), metrics, clock, timing }
+    }
+
+    pub(crate) fn timing(&self) -> &Timing {
+        &self.timing
+    }
+
+    pub(crate) fn is_shared(&self) -> bool {
+        self.journal.is_shared()
+    }
+
+    /// Stores a new record; nothing was sent before this returns.
+    pub(crate) async fn insert(&self, record: QueryRecord, unique: Uniqueness) -> Result<Inserted> {
+        Ok(self.with_journal(move |journal| journal.insert(&record, &unique)).await?)
+    }
+
+    /// The live view of a record, read from the journal if there is none yet; `None` if nobody may see it.
+    pub(crate) async fn find(&self, id: QueryId) -> Result<Option<Arc<LiveQuery>>> {
+        if let Some(query) = self.live.get(id) {
+            return Ok(query.record().filter(|record| !record.forgotten).map(|_| query));
+        }
+        let record = self.with_journal(move |journal| journal.get(id)).await?;
+        Ok(record.filter(|record| !record.forgotten).map(|record| self.live.adopt(Arc::new(record))))
+    }
+
+    /// As [`Records::find`], for those who cannot go on without it.
+    pub(crate) async fn get(&self, id: QueryId) -> Result<Arc<LiveQuery>> {
+        self.find(id).await?.ok_or(RegistryError::NotFound(id))
+    }
+
+    /// The live view of a record just read or written.
+    pub(crate) fn adopt(&self, record: QueryRecord) -> Arc<LiveQuery> {
+        self.live.adopt(Arc::new(record))
+    }
+
+    /// Whether the journal has a record with this id, be it out of sight.
+    pub(crate) async fn is_stored(&self, id: QueryId) -> Result<bool, JournalError> {
+        Ok(self.with_journal(move |journal| journal.get(id)).await?.is_some())
+    }
+
+    pub(crate) async fn list(&self, filter: ListFilter) -> Result<Vec<Arc<QueryRecord>>> {
+        let records = self.with_journal(move |journal| journal.list(&filter)).await?;
+        Ok(records.into_iter().map(Arc::new).collect())
+    }
+
+    /// What this process knows of a record beyond the journal.
+    pub(crate) fn live(&self, id: QueryId) -> Option<Arc<LiveQuery>> {
+        self.live.get(id)
+    }
+
+    /// The unfinished queries that `instance` drives.
+    pub(crate) fn owned_live(&self, instance: InstanceId) -> Vec<Arc<LiveQuery>> {
+        let is_ours = |query: &Arc<LiveQuery>| {
+            query.record().is_some_and(|record| record.lease.owner == instance && !record.is_terminal())
+        };
+        self.live.all().into_iter().filter(is_ours).collect()
+    }
+
+    pub(crate) async fn unsettled(&self) -> Result<Vec<QueryRecord>, JournalError> {
+        self.with_journal(|journal| journal.unsettled()).await
+    }
+
+    pub(crate) async fn expired(&self, limit: usize) -> Result<Vec<QueryRecord>, JournalError> {
+        let now = self.clock.now();
+        self.with_journal(move |journal| journal.expired(now, limit)).await
+    }
+
+    /// Removes an ended record; tells whether this call did it.
+    pub(crate) async fn delete(&self, query: &LiveQuery) -> Result<bool, JournalError> {
+        let Some(record) = query.record() else { return Ok(false) };
+        let (id, version) = (record.id, record.version);
+        let deleted = self.with_journal(move |journal| journal.delete(id, version)).await?;
+        if deleted {
+            query.publish_removal();
+        }
+        Ok(deleted)
+    }
+
+    /// Applies an event that anybody may cause.
+    pub(crate) async fn apply(&self, query: &Arc<LiveQuery>, event: Event) -> Result<Applied, ApplyError> {
+        self.decide(query, event, None).await
+    }
+
+    /// Applies an event that only the holder of `lease` may cause.
+    pub(crate) async fn apply_as(
+        &self,
+        lease: Lease,
+        query: &Arc<LiveQuery>,
+        event: Event,
+    ) -> Result<Applied, ApplyError> {
+        self.decide(query, event, Some(lease)).await
+    }
+
+    /// Whoever wrote first is right: on a conflict the decision is made anew on what is stored now.
+    async fn decide(
+        &self,
+        query: &Arc<LiveQuery>,
+        event: Event,
+        lease: Option<Lease>,
+    ) -> Result<Applied, ApplyError> {
+        loop {
+            let before = query.record().ok_or(ApplyError::Removed)?;
+            if lease.is_some_and(|lease| lease != before.lease) {
+                return Err(ApplyError::LeaseLost);
+            }
+            let Step { record: after, effects } = step(&before, &event, self.clock.now(), &self.timing);
+            let version = after.version;
+            if version == before.version {
+                self.metrics.late_events.add_if(before.is_terminal() && lease.is_some());
+                return Ok(Applied { effects, version });
+            }
+            if self.commit(query, before, after).await? {
+                return Ok(Applied { effects, version });
+            }
+        }
+    }
+
+    /// Writes and publishes in one piece of work that goes on when the caller is dropped, so that the live view never
+    /// stays behind the journal.
+    async fn commit(
+        &self,
+        query: &Arc<LiveQuery>,
+        before: Arc<QueryRecord>,
+        after: QueryRecord,
+    ) -> Result<bool, ApplyError> {
+        let (query, metrics) = (Arc::clone(query), Arc::clone(&self.metrics));
+        self.with_journal(move |journal| match journal.update(&before, &after)? {
+            Updated::Applied => {
+                metrics.record_transition(&before, &after);
+                log_transition(&before, &after);
+                query.publish(Arc::new(after));
+                Ok(Ok(true))
+            }
+            Updated::Conflict(Some(current)) => {
+                query.publish(Arc::new(*current));
+                Ok(Ok(false))
+            }
+            Updated::Conflict(None) => {
+                query.publish_removal();
+                Ok(Err(ApplyError::Removed))
+            }
+        })
+        .await?
+    }
+
+    /// Learns what other processes wrote, if anything was written since `hint`.
+    pub(crate) async fn follow(&self, hint: i64) -> Result<i64, JournalError> {
+        if self.live.is_empty() {
+            return Ok(hint);
+        }
+        let live = self.live.all();
+        self.with_journal(move |journal| {
+            let latest = journal.change_hint()?;
+            if latest != hint {
+                for query in live {
+                    match journal.get(query.id())? {
+                        Some(record) => query.publish(Arc::new(record)),
+                        None => query.publish_removal(),
+                    }
+                }
+            }
+            Ok(latest)
+        })
+        .await
+    }
+
+    /// The journal blocks for as long as a disk takes, which no thread of the runtime may.
+    async fn with_journal<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&dyn Journal) -> Result<T, JournalError> + Send + 'static,
+    ) -> Result<T, JournalError> {
+        let (journal, metrics) = (Arc::clone(&self.journal), Arc::clone(&self.metrics));
+        let timed = move || metrics.journal_seconds.time(|| work(journal.as_ref()));
+        spawn_blocking(timed).await.unwrap_or_else(|panic| {
+            Err(JournalError::Other {
+                path: "journal".into(),
+                reason: format!("a call did not return: {panic}"),
+            })
+        })
+    }
+}
+
+/// The only place that tells of changes of status; fields, not sentences.
+fn log_transition(before: &QueryRecord, after: &QueryRecord) {
+    if before.status != after.status {
+        tracing::info!(
+            query_id = %after.id,
+            connection = after.connection,
+            from = %before.status,
+            to = %after.status,
+            version = after.version,
+            error = after.error.as_ref().map(|error| error.kind.as_str()),
+            "query changed"
+        );
+    } else {
+        tracing::debug!(query_id = %after.id, status = %after.status, version = after.version, "record changed");
+    }
+}

@@ -1,0 +1,433 @@
+//! The owner of all queries: accepts them, shows them, stops them, forgets them.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::spawn_blocking;
+use tokio::time::{Instant, timeout, timeout_at};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::backend::Backend;
+use crate::driver;
+use crate::error::{RegistryError, Result};
+use crate::id::{InstanceId, QueryId};
+use crate::instance::Instance;
+use crate::journal::{Durability, Inserted, Journal, ListFilter, MemoryJournal, SqliteJournal, Uniqueness};
+use crate::line::Line;
+use crate::live::LiveQuery;
+use crate::metrics::{Gauge, Metrics, MetricsSnapshot};
+use crate::options::QueryRequest;
+use crate::presence::{Presence, TemporaryDirectory};
+use crate::record::{QueryRecord, StopReason};
+use crate::records::{ApplyError, Records};
+use crate::results::{ResultStore, ResultStoreError, StoredPage, StoredRows};
+use crate::shared::{Connection, Shared};
+use crate::snapshot::{QuerySnapshot, QueryStatus};
+use crate::state::Event;
+use crate::state_dir::StateDir;
+use crate::upkeep;
+
+pub use crate::config::{OnExit, RegistryConfig, Shutdown, StateLocation};
+pub use crate::outcome::{Accepted, CancelReason, Canceled, CloseReport, Joined, QueryPage, Waited};
+
+/// At the end, stopped statements get so long to confirm.
+const STOP_PATIENCE: Duration = Duration::from_millis(300);
+/// And the tasks so long to leave their calls and close their sessions.
+const LEAVE_PATIENCE: Duration = Duration::from_millis(150);
+
+/// Runs queries on its connections. Cheap to clone; all clones are one registry.
+#[derive(Debug, Clone)]
+pub struct QueryRegistry {
+    shared: Arc<Shared>,
+}
+
+impl QueryRegistry {
+    /// Opens the state, takes up the queries of processes that are gone, and starts the upkeep. The first connection
+    /// is the default one.
+    pub async fn open(
+        config: RegistryConfig,
+        state: StateLocation,
+        connections: Vec<(String, Arc<dyn Backend>)>,
+    ) -> Result<Self> {
+        let connections: Vec<_> = connections
+            .into_iter()
+            .map(|(name, backend)| Arc::new(connect(&config, name, backend)))
+            .collect();
+        let durability = match connections.iter().all(|connection| connection.is_embedded()) {
+            true => Durability::Process,
+            false => Durability::Power,
+        };
+        let limits = config.result_limits;
+        let opening = spawn_blocking(move || open_state(state, durability, limits)).await;
+        let (presence, journal, results) =
+            opening.map_err(|fault| RegistryError::invalid(fault.to_string()))??;
+        Self::start(config, presence, journal, results, connections).await
+    }
+
+    /// As [`QueryRegistry::open`], over a journal that outlives the registry: what a restart finds.
+    #[cfg(any(test, feature = "testing"))]
+    pub async fn open_with_journal(
+        config: RegistryConfig,
+        journal: Arc<dyn Journal>,
+        results: ResultStore,
+        connections: Vec<(String, Arc<dyn Backend>)>,
+    ) -> Result<Self> {
+        let connections = connections
+            .into_iter()
+            .map(|(name, backend)| Arc::new(connect(&config, name, backend)))
+            .collect();
+        let id = InstanceId::generate();
+        let presence = Presence::Alone { id, directory: TemporaryDirectory::create(id)? };
+        Self::start(config, presence, journal, results, connections).await
+    }
+
+    async fn start(
+        config: RegistryConfig,
+        presence: Presence,
+        journal: Arc<dyn Journal>,
+        results: ResultStore,
+        connections: Vec<Arc<Connection>>,
+    ) -> Result<Self> {
+        let metrics = Arc::new(Metrics::default());
+        let records =
+            Records::new(journal, Arc::clone(&metrics), config.clock.clone(), config.timing.clone());
+        let (tasks, closing, stop) = (TaskTracker::new(), CancellationToken::new(), CancellationToken::new());
+        let shared =
+            Shared { config, presence, connections, records, results, metrics, tasks, closing, stop };
+        let shared = Arc::new(shared);
+        upkeep::take_over(&shared).await?;
+        upkeep::start(&shared);
+        Ok(Self { shared })
+    }
+
+    /// Accepts a query: its record is durable when this returns, its statement on its way.
+    ///
+    /// **Cancel safety:** a dropped call may still accept the query.
+    pub async fn execute_query(&self, request: QueryRequest) -> Result<Accepted> {
+        if self.shared.closing.is_cancelled() {
+            return Err(RegistryError::Closed);
+        }
+        request.validate(self.shared.config.max_statement_bytes)?;
+        let connection = Arc::clone(self.shared.connection(request.connection.as_deref())?);
+        let accepting = accept(Arc::clone(&self.shared), connection, request);
+        self.shared.tasks.spawn(accepting).await.unwrap_or(Err(RegistryError::Closed))
+    }
+
+    /// Waits until the query's version is newer than `since`, it has ended, or `limit` is over. Without `since` it
+    /// waits for the next change. A dropped wait leaves the query as it is.
+    pub async fn wait(&self, id: QueryId, since: Option<u64>, limit: Duration) -> Result<Waited> {
+        let query = self.query(id).await?;
+        let known = seen(&query)?.version;
+        let since = since.unwrap_or(known);
+        self.until(&query, since, limit).await;
+        let record = seen(&query)?;
+        Ok(Waited { changed: record.version > since, snapshot: self.shared.view(&record) })
+    }
+
+    /// Waits until the query has ended or `limit` is over.
+    pub async fn wait_for_end(&self, id: QueryId, limit: Duration) -> Result<QuerySnapshot> {
+        let query = self.query(id).await?;
+        self.until(&query, u64::MAX, limit).await;
+        Ok(self.shared.view(&*seen(&query)?))
+    }
+
+    /// The query that a caller asks for; if its process is gone, the answer is not left to a later look.
+    async fn query(&self, id: QueryId) -> Result<Arc<LiveQuery>> {
+        let query = self.shared.records.get(id).await?;
+        upkeep::take_over_one(&self.shared, &query).await;
+        Ok(query)
+    }
+
+    async fn until(&self, query: &Arc<LiveQuery>, since: u64, limit: Duration) {
+        let _waiting = Gauge::enter(&self.shared.metrics.waiters);
+        let _watch = query.watch();
+        tokio::select! {
+            () = self.shared.closing.cancelled() => {}
+            _ = timeout(limit, query.beyond(since)) => {}
+        }
+    }
+
+    /// The query as it is now; `None` if no record has this id.
+    pub async fn get_snapshot(&self, id: QueryId) -> Result<Option<QuerySnapshot>> {
+        let Some(query) = self.shared.records.find(id).await? else { return Ok(None) };
+        upkeep::take_over_one(&self.shared, &query).await;
+        Ok(query.record().map(|record| self.shared.view(&record)))
+    }
+
+    /// Rows of a query that succeeded, from `offset` on: `limit` of them, or the query's `max_inline_rows`, and no
+    /// more than fit into `max_bytes`, but one at least.
+    pub async fn fetch_result(
+        &self,
+        id: QueryId,
+        offset: u64,
+        limit: Option<u64>,
+        max_bytes: u64,
+    ) -> Result<QueryPage> {
+        let query = self.shared.records.get(id).await?;
+        let record = seen(&query)?;
+        let Some(stored) = record.result.clone() else {
+            return Err(RegistryError::NoResult { id, status: record.status, error: record.error.clone() });
+        };
+        let limit = limit.unwrap_or(record.options.max_inline_rows).min(stored.rows.saturating_sub(offset));
+        if record.rows_gone {
+            return Err(RegistryError::ResultExpired(id));
+        }
+        let results = self.shared.results.clone();
+        let read = spawn_blocking(move || match limit {
+            0 => Ok(StoredPage::default()),
+            _ => results.page(id, offset, limit, max_bytes),
+        });
+        match read.await.map_err(|fault| RegistryError::Results(fault.to_string()))? {
+            Ok(page) => Ok(page_of(id, stored, page, offset)),
+            Err(ResultStoreError::Missing) => self.rows_gone(&query).await,
+            Err(error) => Err(RegistryError::Results(error.to_string())),
+        }
+    }
+
+    /// T23: noted, so that the next caller need not look.
+    async fn rows_gone(&self, query: &Arc<LiveQuery>) -> Result<QueryPage> {
+        if let Err(error) = self.shared.records.apply(query, Event::RowsGone).await {
+            tracing::warn!(query_id = %query.id(), %error, "cannot note that the rows are gone");
+        }
+        Err(RegistryError::ResultExpired(query.id()))
+    }
+
+    /// Asks for the query to be stopped and waits up to `patience` for the engine's word.
+    pub async fn cancel(&self, id: QueryId, patience: Duration) -> Result<Canceled> {
+        let query = self.query(id).await?;
+        let before = seen(&query)?;
+        if before.is_terminal() {
+            return Ok(self.canceled(already(&before), &before));
+        }
+        match self.shared.records.apply(&query, Event::StopRequested(StopReason::User)).await {
+            Ok(applied) => drop(self.shared.carry_out(&query, applied.effects).await),
+            Err(ApplyError::Journal(error)) => return Err(error.into()),
+            Err(ApplyError::Removed | ApplyError::LeaseLost) => return Err(RegistryError::NotFound(id)),
+        }
+        let after = self.engine_word(&query, patience).await?;
+        Ok(self.canceled(achieved(&after), &after))
+    }
+
+    fn canceled(&self, reason: CancelReason, record: &QueryRecord) -> Canceled {
+        self.shared.metrics.record_cancel(reason);
+        Canceled { reason, snapshot: self.shared.view(record) }
+    }
+
+    /// The record once it has ended or the engine has refused, or as it is when the patience is over.
+    async fn engine_word(&self, query: &Arc<LiveQuery>, patience: Duration) -> Result<Arc<QueryRecord>> {
+        let end = Instant::now() + patience;
+        loop {
+            let record = seen(query)?;
+            let now = Instant::now();
+            if record.is_terminal() || record.cancel.refused.is_some() || now >= end {
+                return Ok(record);
+            }
+            self.until(query, record.version, end - now).await;
+            if self.shared.closing.is_cancelled() {
+                return seen(query);
+            }
+        }
+    }
+
+    /// Queries of every process on this state, newest first.
+    pub async fn list_queries(&self, filter: ListFilter) -> Result<Vec<QuerySnapshot>> {
+        upkeep::take_over(&self.shared).await?;
+        let records = self.shared.records.list(filter).await?;
+        Ok(records.iter().map(|record| self.shared.view(record)).collect())
+    }
+
+    /// Removes records past their retention and tells how many. A query that still runs is stopped first.
+    pub async fn prune_expired(&self) -> Result<usize> {
+        upkeep::prune(&self.shared).await
+    }
+
+    /// The counters at this moment.
+    pub fn metrics(&self) -> MetricsSnapshot {
+        self.shared.metrics.snapshot()
+    }
+
+    /// The names of the connections, the default one first.
+    pub fn connections(&self) -> Vec<String> {
+        self.shared.connections.iter().map(|connection| connection.name.clone()).collect()
+    }
+
+    /// Takes no more queries, ends or leaves those that run, and waits for every task of the registry. Calling it
+    /// again does no harm.
+    pub async fn close(&self, how: Shutdown) -> CloseReport {
+        let shared = &self.shared;
+        shared.closing.cancel();
+        let own: Vec<_> = shared.records.owned_live(shared.instance());
+        if let Shutdown::Graceful(patience) = how {
+            wait_for_ends(&own, patience).await;
+        }
+        for query in &own {
+            self.stop_at_exit(query).await;
+        }
+        let stopping: Vec<_> = own.iter().filter(|query| is_stopping(query)).map(Arc::clone).collect();
+        wait_for_ends(&stopping, STOP_PATIENCE).await;
+        shared.stop.cancel();
+        shared.tasks.close();
+        if timeout(LEAVE_PATIENCE, shared.tasks.wait()).await.is_err() {
+            tracing::warn!(tasks = shared.tasks.len(), "not every task ended in time");
+        }
+        report(&own)
+    }
+
+    /// Ends as a killed process does: no task goes on, and nothing is written or stopped any more.
+    #[cfg(any(test, feature = "testing"))]
+    pub async fn crash(self) {
+        self.shared.stop.cancel();
+        self.shared.closing.cancel();
+        self.shared.tasks.close();
+        self.shared.tasks.wait().await;
+    }
+
+    /// T26, T27: what would die with us is stopped; what goes on without us only if so configured.
+    async fn stop_at_exit(&self, query: &Arc<LiveQuery>) {
+        let Some(record) = query.record().filter(|record| !record.is_terminal()) else { return };
+        if !record.engine.embedded && self.shared.config.on_exit == OnExit::Detach {
+            return;
+        }
+        match self.shared.records.apply(query, Event::StopRequested(StopReason::Shutdown)).await {
+            Ok(applied) => drop(self.shared.carry_out(query, applied.effects).await),
+            Err(error) => tracing::warn!(query_id = %query.id(), %error, "cannot stop the query"),
+        }
+    }
+}
+
+fn connect(config: &RegistryConfig, name: String, backend: Arc<dyn Backend>) -> Connection {
+    Connection { name, backend, line: Line::new(config.max_running, config.max_queued) }
+}
+
+type State = (Presence, Arc<dyn Journal>, ResultStore);
+
+/// Blocks for as long as a disk takes.
+fn open_state(
+    state: StateLocation,
+    durability: Durability,
+    limits: crate::results::ResultLimits,
+) -> Result<State> {
+    let (presence, journal): (_, Arc<dyn Journal>) = match state {
+        StateLocation::Directory(path) => {
+            let directory = StateDir::open(&path)?;
+            let journal = SqliteJournal::open(directory.journal(), durability)?;
+            let instance = Instance::register(&directory)?;
+            (Presence::Shared { directory, instance }, Arc::new(journal))
+        }
+        StateLocation::Ephemeral => {
+            let id = InstanceId::generate();
+            let directory = TemporaryDirectory::create(id)?;
+            (Presence::Alone { id, directory }, Arc::new(MemoryJournal::default()))
+        }
+    };
+    let results = ResultStore::open(presence.results_directory(), limits)
+        .map_err(|error| RegistryError::Results(error.to_string()))?;
+    Ok((presence, journal, results))
+}
+
+/// The record is durable before the driver starts, and the place in the line is taken before the record is.
+async fn accept(shared: Arc<Shared>, connection: Arc<Connection>, request: QueryRequest) -> Result<Accepted> {
+    let place = connection.line.try_join(request.options.priority);
+    let unique = Uniqueness {
+        identical_running: request.deduplicate.then(|| shared.instance()),
+        refuse_new: place.is_none(),
+    };
+    let (now, ttl) = (shared.config.clock.now(), shared.config.ttl);
+    let record = QueryRecord::accept(
+        request,
+        connection.name.clone(),
+        connection.facts(),
+        shared.instance(),
+        now,
+        ttl,
+    );
+    let (existing, joined) = match (shared.records.insert(record.clone(), unique).await?, place) {
+        (Inserted::New, Some(place)) => {
+            shared.metrics.accepted.add_one();
+            let query = shared.records.adopt(record);
+            driver::start(&shared, &connection, Arc::clone(&query), place);
+            return Ok(Accepted { snapshot: shared.view(&*seen(&query)?), joined: None });
+        }
+        (Inserted::SameKey(existing), _) => (existing, Joined::SameKey),
+        (Inserted::Identical(existing), _) => (existing, Joined::Identical),
+        (Inserted::Refused | Inserted::New, _) => {
+            let (running, queued) = connection.line.load();
+            return Err(RegistryError::QueueFull { running, queued });
+        }
+    };
+    if existing.sql != record.sql {
+        let key = record.idempotency_key.unwrap_or_default();
+        return Err(RegistryError::KeyReused { key, id: existing.id });
+    }
+    shared.metrics.joined.add_one();
+    Ok(Accepted { snapshot: shared.view(&existing), joined: Some(joined) })
+}
+
+/// The record, unless it is gone or out of sight.
+fn seen(query: &LiveQuery) -> Result<Arc<QueryRecord>> {
+    query.record().filter(|record| !record.forgotten).ok_or(RegistryError::NotFound(query.id()))
+}
+
+fn page_of(id: QueryId, stored: StoredRows, page: StoredPage, offset: u64) -> QueryPage {
+    QueryPage {
+        query_id: id,
+        has_more: offset.saturating_add(page.rows.len() as u64) < stored.rows,
+        columns: stored.columns,
+        rows: page.rows,
+        offset,
+        total_rows: stored.total_rows,
+        stored_rows: stored.rows,
+        truncated: stored.truncated,
+    }
+}
+
+/// What a cancel request finds when the query has ended before.
+fn already(record: &QueryRecord) -> CancelReason {
+    match (record.status, record.stop_confirmed) {
+        (QueryStatus::Canceled, true) => CancelReason::AlreadyCanceled,
+        (QueryStatus::Canceled, false) => CancelReason::Unconfirmed,
+        _ => CancelReason::AlreadyCompleted,
+    }
+}
+
+fn achieved(record: &QueryRecord) -> CancelReason {
+    match (record.status, record.stop_confirmed) {
+        (QueryStatus::Canceled, true) => CancelReason::Canceled,
+        (QueryStatus::Canceled, false) => CancelReason::Unconfirmed,
+        (QueryStatus::Pending | QueryStatus::Running, _) if record.cancel.refused.is_some() => {
+            CancelReason::Refused
+        }
+        (QueryStatus::Pending | QueryStatus::Running, _) => CancelReason::Requested,
+        (QueryStatus::Succeeded | QueryStatus::Failed | QueryStatus::Timeout, _) => {
+            CancelReason::AlreadyCompleted
+        }
+    }
+}
+
+fn is_stopping(query: &LiveQuery) -> bool {
+    query.record().is_some_and(|record| !record.is_terminal() && record.intent.is_some())
+}
+
+async fn wait_for_ends(queries: &[Arc<LiveQuery>], patience: Duration) {
+    let end = Instant::now() + patience;
+    for query in queries {
+        if timeout_at(end, query.beyond(u64::MAX)).await.is_err() {
+            return;
+        }
+    }
+}
+
+fn report(queries: &[Arc<LiveQuery>]) -> CloseReport {
+    let mut report = CloseReport::default();
+    for record in queries.iter().filter_map(|query| query.record()) {
+        let list = match (record.is_terminal(), record.intent) {
+            (true, Some(_)) => &mut report.stopped,
+            (true, None) => continue,
+            (false, Some(_)) => &mut report.unconfirmed,
+            (false, None) => &mut report.detached,
+        };
+        list.push(record.id);
+    }
+    report
+}

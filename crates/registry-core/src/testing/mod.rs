@@ -1,0 +1,4 @@
+//! Test support for engines and servers.
+
+pub mod conformance;
+pub mod scripted;
