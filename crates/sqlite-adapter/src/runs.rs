@@ -1,0 +1,131 @@
+//! All statements of a backend, by their handles.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use registry_core::id::{RemoteHandle, RequestId};
+
+use crate::run::{Run, Stage};
+
+/// Ended statements that are remembered after their session has closed: a submission whose answer was lost may be
+/// looked up, or repeated, from another session.
+const REMEMBERED: usize = 256;
+
+/// The statements of a backend. Locked for moments only.
+#[derive(Debug, Default)]
+pub(crate) struct Runs(Mutex<Table>);
+
+#[derive(Debug, Default)]
+struct Table {
+    entries: HashMap<RemoteHandle, Entry>,
+    /// Ended statements that no session holds, oldest first.
+    unattended: VecDeque<RemoteHandle>,
+    closed: bool,
+}
+
+#[derive(Debug)]
+struct Entry {
+    run: Arc<Run>,
+    /// Sessions that hold it.
+    sessions: usize,
+    /// It has ended.
+    over: bool,
+}
+
+/// What became of the wish to start a statement.
+#[derive(Debug)]
+pub(crate) enum Entered {
+    /// It is new; the caller starts it.
+    New(Arc<Run>),
+    /// The same request was submitted before.
+    Known(Arc<Run>),
+    /// Nothing is started any more.
+    Closed,
+}
+
+/// The handle of a request: the same for every repeat, so that no answer can be lost with it.
+pub(crate) fn handle_of(request_id: RequestId) -> RemoteHandle {
+    RemoteHandle::new(request_id.to_string())
+}
+
+impl Runs {
+    fn table(&self) -> MutexGuard<'_, Table> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Enters a request on behalf of a session, which gives it back with [`Runs::release`].
+    pub(crate) fn enter(&self, request_id: RequestId) -> Entered {
+        let handle = handle_of(request_id);
+        let mut table = self.table();
+        if table.closed {
+            return Entered::Closed;
+        }
+        if let Some(entry) = table.entries.get_mut(&handle) {
+            entry.sessions += 1;
+            let run = Arc::clone(&entry.run);
+            table.unattended.retain(|other| *other != handle);
+            return Entered::Known(run);
+        }
+        let run = Arc::new(Run::new(handle.clone()));
+        table.entries.insert(handle, Entry { run: Arc::clone(&run), sessions: 1, over: false });
+        Entered::New(run)
+    }
+
+    pub(crate) fn find(&self, handle: &RemoteHandle) -> Option<Arc<Run>> {
+        self.table().entries.get(handle).map(|entry| Arc::clone(&entry.run))
+    }
+
+    /// Called when a session lets go of a statement.
+    pub(crate) fn release(&self, handle: &RemoteHandle) {
+        let mut table = self.table();
+        if let Some(entry) = table.entries.get_mut(handle) {
+            entry.sessions = entry.sessions.saturating_sub(1);
+        }
+        table.retire(handle);
+    }
+
+    /// Called with the end of a statement, before anybody else hears of it.
+    pub(crate) fn ended(&self, handle: &RemoteHandle, end: &Stage) {
+        let mut table = self.table();
+        if matches!(end, Stage::Rejected(_)) {
+            // A rejected text leaves nothing: its request may be submitted again.
+            table.entries.remove(handle);
+        } else if let Some(entry) = table.entries.get_mut(handle) {
+            entry.over = true;
+            table.retire(handle);
+        }
+    }
+
+    /// Refuses new statements and asks the running ones to stop; returns all that are known.
+    pub(crate) fn close(&self) -> Vec<Arc<Run>> {
+        let mut table = self.table();
+        table.closed = true;
+        let runs: Vec<_> = table.entries.values().map(|entry| Arc::clone(&entry.run)).collect();
+        drop(table);
+        for run in &runs {
+            run.stop();
+        }
+        runs
+    }
+
+    /// Statements that are known: running, held by a session, or remembered.
+    pub(crate) fn len(&self) -> usize {
+        self.table().entries.len()
+    }
+}
+
+impl Table {
+    /// Queues a statement for oblivion once it has ended and no session holds it.
+    fn retire(&mut self, handle: &RemoteHandle) {
+        let is_free = |entry: &Entry| entry.sessions == 0 && entry.over;
+        if !self.entries.get(handle).is_some_and(is_free) || self.unattended.contains(handle) {
+            return;
+        }
+        self.unattended.push_back(handle.clone());
+        while self.unattended.len() > REMEMBERED {
+            if let Some(oldest) = self.unattended.pop_front() {
+                self.entries.remove(&oldest);
+            }
+        }
+    }
+}
