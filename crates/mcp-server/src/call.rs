@@ -1,0 +1,187 @@
+//! One tool call while it runs: what it may use, how long it waits, how it tells of its progress.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use registry_core::QueryRegistry;
+use registry_core::clock::{Clock, Timestamp};
+use registry_core::error::RegistryError;
+use registry_core::id::QueryId;
+use registry_core::journal::ListFilter;
+use registry_core::snapshot::{QuerySnapshot, QueryStatus};
+use rmcp::model::{ProgressNotificationParam, ProgressToken};
+use rmcp::service::{Peer, RequestContext, RoleServer};
+use tokio::time::{Instant, MissedTickBehavior};
+use tokio_util::sync::CancellationToken;
+
+use crate::answer::QueryFacts;
+use crate::error::ToolError;
+use crate::page::cut_text;
+use crate::server::Shared;
+use crate::tools::arguments::{self, Seconds};
+use crate::visible::visible;
+use crate::words;
+
+/// How often a waiting call tells that it is alive.
+const PROGRESS_EVERY: Duration = Duration::from_secs(3);
+/// A client that does not read must not hold up the wait.
+const PROGRESS_PATIENCE: Duration = Duration::from_secs(1);
+/// Clients show no more of a progress message.
+const PROGRESS_CHARS: usize = 180;
+/// Ids listed for a caller who named an unknown one.
+const KNOWN_IDS: usize = 5;
+
+/// One tool call.
+#[derive(Debug)]
+pub struct Call {
+    /// What all calls share.
+    pub shared: Arc<Shared>,
+    /// The program that calls.
+    pub client: Option<String>,
+    canceled: CancellationToken,
+    progress: Option<(Peer<RoleServer>, ProgressToken)>,
+}
+
+/// How long a call waits.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Patience {
+    /// The wait.
+    pub limit: Duration,
+    /// The same in seconds, when it is not what the caller asked for.
+    pub clamped_to: Option<f64>,
+}
+
+impl Call {
+    /// The call that `context` belongs to.
+    pub fn new(shared: Arc<Shared>, context: &RequestContext<RoleServer>) -> Self {
+        Self {
+            shared,
+            client: context.client_info().map(|client| client.name),
+            canceled: context.ct.clone(),
+            progress: context.meta.get_progress_token().map(|token| (context.peer.clone(), token)),
+        }
+    }
+
+    /// The registry, opened by the first call that needs it.
+    pub async fn registry(&self) -> Result<&QueryRegistry, ToolError> {
+        self.shared.registry.get().await.map_err(|error| {
+            tracing::error!(%error, "the registry cannot be opened");
+            ToolError::new(format!("The server cannot work: {error}"))
+                .next("Nothing was sent to the database. Tell the user; once mended, the same call works without a restart.")
+        })
+    }
+
+    /// The wait asked for, within what the server allows.
+    pub fn patience(&self, asked: Option<Seconds>, default: f64) -> Patience {
+        let (limit, clamped) = asked.unwrap_or(Seconds(default)).clamped(self.shared.settings.max_wait);
+        // Only a wish of the caller is worth a word.
+        Patience { limit, clamped_to: (clamped && asked.is_some()).then_some(limit.as_secs_f64()) }
+    }
+
+    /// What `snapshot` tells, with what is the case in words and what to do next.
+    pub fn facts(&self, snapshot: &QuerySnapshot) -> QueryFacts {
+        let now = now();
+        let mut facts = QueryFacts::of(snapshot, now);
+        facts.message = words::state(snapshot, now);
+        facts.next = words::next(snapshot);
+        facts.connection = self.shared.settings.name_of(snapshot);
+        if self.shared.shutdown.is_cancelled() && !snapshot.status.is_terminal() {
+            facts.message.push_str(" The server is shutting down, so this call ended early.");
+            facts.next = Some(words::after_restart(snapshot));
+        }
+        facts
+    }
+
+    /// The query that `text` names.
+    pub async fn find(&self, registry: &QueryRegistry, text: &str) -> Result<QuerySnapshot, ToolError> {
+        let found = match arguments::query_id(text) {
+            Some(id) => registry.get_snapshot(id).await,
+            None => Ok(None),
+        };
+        match found {
+            Ok(Some(snapshot)) => Ok(snapshot),
+            Ok(None) => Err(ToolError::unknown_id(text, &known(registry, None).await)),
+            Err(error) => Err(self.failed(registry, &error).await),
+        }
+    }
+
+    /// The answer to a failed registry call.
+    pub async fn failed(&self, registry: &QueryRegistry, error: &RegistryError) -> ToolError {
+        let known = match error {
+            RegistryError::NotFound(_) => known(registry, None).await,
+            // Those that hold the places are those that can be canceled.
+            RegistryError::QueueFull { .. } => known(registry, Some(QueryStatus::Running)).await,
+            _ => Vec::new(),
+        };
+        ToolError::of_registry(error, &known)
+    }
+
+    /// Waits until the query has ended, for `limit` at most, or until nobody wants the answer any more.
+    pub async fn wait_for_end(
+        &self,
+        registry: &QueryRegistry,
+        snapshot: QuerySnapshot,
+        limit: Duration,
+    ) -> Result<QuerySnapshot, ToolError> {
+        if snapshot.status.is_terminal() || limit.is_zero() {
+            return Ok(snapshot);
+        }
+        let id = snapshot.query_id;
+        match self.while_wanted(registry, id, registry.wait_for_end(id, limit)).await {
+            Some(Ok(snapshot)) => Ok(snapshot),
+            Some(Err(error)) => Err(self.failed(registry, &error).await),
+            None => Ok(registry.get_snapshot(id).await.ok().flatten().unwrap_or(snapshot)),
+        }
+    }
+
+    /// The outcome of `wait`, telling of progress meanwhile; `None` once the client gave up this request or the
+    /// server shuts down. Dropping the wait does nothing to the query.
+    pub async fn while_wanted<T>(
+        &self,
+        registry: &QueryRegistry,
+        id: QueryId,
+        wait: impl Future<Output = T>,
+    ) -> Option<T> {
+        let started = Instant::now();
+        let mut ticks = tokio::time::interval_at(started + PROGRESS_EVERY, PROGRESS_EVERY);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        tokio::pin!(wait);
+        loop {
+            tokio::select! {
+                biased;
+                done = &mut wait => return Some(done),
+                () = self.canceled.cancelled() => return None,
+                () = self.shared.shutdown.cancelled() => return None,
+                _ = ticks.tick(), if self.progress.is_some() => {
+                    let report = self.report(registry, id, started);
+                    // Neither a slow client nor a slow disk may hold up the wait.
+                    let _ = tokio::time::timeout(PROGRESS_PATIENCE, report).await;
+                }
+            }
+        }
+    }
+
+    /// Tells the client how far the query is. The elapsed time is the one figure that always grows.
+    async fn report(&self, registry: &QueryRegistry, id: QueryId, started: Instant) {
+        let Some((peer, token)) = &self.progress else { return };
+        let Ok(Some(snapshot)) = registry.get_snapshot(id).await else { return };
+        let message = words::progress(&snapshot, now());
+        let message = visible(&message).into_owned();
+        let message = cut_text(&message, PROGRESS_CHARS).unwrap_or(message);
+        let param = ProgressNotificationParam::new(token.clone(), started.elapsed().as_secs_f64());
+        if let Err(error) = peer.notify_progress(param.with_message(message)).await {
+            tracing::debug!(%error, "a progress notification was not delivered");
+        }
+    }
+}
+
+/// The present moment, as records have it.
+pub fn now() -> Timestamp {
+    Clock::system().now()
+}
+
+async fn known(registry: &QueryRegistry, status: Option<QueryStatus>) -> Vec<QuerySnapshot> {
+    let filter = ListFilter { status, limit: Some(KNOWN_IDS) };
+    registry.list_queries(filter).await.unwrap_or_default()
+}

@@ -1,0 +1,31 @@
+//! `serve`: speaks MCP on stdin and stdout until the client is gone.
+
+use std::process::ExitCode;
+
+use tokio_util::sync::CancellationToken;
+
+use crate::config::Config;
+use crate::connection;
+use crate::lazy::LazyRegistry;
+use crate::server::Server;
+use crate::shutdown::{Signals, on_signals};
+use crate::stdio;
+
+/// Serves the client that started this process.
+pub async fn serve(config: Config) -> anyhow::Result<ExitCode> {
+    let shutdown = CancellationToken::new();
+    // Ends with the process: the second signal may come at any time.
+    tokio::spawn(on_signals(Signals::listen()?, shutdown.clone()));
+    tracing::info!(
+        version = env!("CARGO_PKG_VERSION"),
+        connections = config.settings.connections.join(", "),
+        allow_writes = config.settings.allow_writes,
+        "serving on stdin and stdout"
+    );
+    let settings = config.settings.clone();
+    let registry = LazyRegistry::new(connection::opener(config));
+    let (reader, writer) = stdio::pipes();
+    let server = Server::new(settings, registry, shutdown.clone());
+    crate::serve(server, reader, writer, shutdown).await?;
+    Ok(ExitCode::SUCCESS)
+}

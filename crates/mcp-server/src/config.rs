@@ -1,0 +1,239 @@
+//! What the server was told by flags and variables, checked and made ready to use.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use registry_core::registry::{OnExit, RegistryConfig, StateLocation};
+use registry_core::results::ResultLimits;
+use registry_core::snapshot::QuerySnapshot;
+use registry_core::state::Timing;
+
+use crate::cli::{ExitPolicy, GlobalArgs};
+use crate::connection::ConnectionSpec;
+use crate::words;
+
+/// Above this, clients put an answer into a file instead of before the model.
+pub const MOST_PAGE_CHARS: usize = 48_000;
+/// Below this, the facts beside the rows would leave no room for them.
+pub const LEAST_PAGE_CHARS: usize = 4_000;
+/// Clients give up a call that takes longer.
+pub const MOST_WAIT: Duration = Duration::from_secs(300);
+
+/// Everything a command needs to work.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Where statements run; the first is the default.
+    pub connections: Vec<ConnectionSpec>,
+    /// Where records and rows are kept.
+    pub state: StateLocation,
+    /// How the registry behaves.
+    pub registry: RegistryConfig,
+    /// How the tools behave.
+    pub settings: Settings,
+}
+
+/// How the tools behave.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Statements may write.
+    pub allow_writes: bool,
+    /// Names of the connections, the default one first.
+    pub connections: Vec<String>,
+    /// What the built-in sample holds, when a connection is on it.
+    pub sample: Option<&'static str>,
+    /// An identical statement that still runs stands for a new one.
+    pub deduplicate: bool,
+    /// The longest a tool call waits.
+    pub max_wait: Duration,
+    /// Characters of one answer.
+    pub page_chars: usize,
+    /// How long queries and rows are kept.
+    pub retention: Duration,
+    /// Tool calls at the same time.
+    pub max_calls: usize,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            allow_writes: false,
+            connections: vec!["main".to_owned()],
+            sample: None,
+            deduplicate: true,
+            max_wait: Duration::from_secs(50),
+            page_chars: 30_000,
+            retention: Duration::from_secs(24 * 3600),
+            max_calls: 64,
+        }
+    }
+}
+
+impl Settings {
+    /// The retention as a person says it.
+    pub fn retention_words(&self) -> String {
+        words::retention(self.retention)
+    }
+
+    /// The connection of a query, where there is a choice.
+    pub fn name_of(&self, snapshot: &QuerySnapshot) -> Option<String> {
+        (self.connections.len() > 1).then(|| snapshot.connection.clone())
+    }
+}
+
+impl Config {
+    /// What `args` say, with `environment` for the directories of this machine.
+    pub fn from_args(
+        args: &GlobalArgs,
+        environment: impl Fn(&str) -> Option<PathBuf>,
+    ) -> anyhow::Result<Self> {
+        let connections = args.connections()?;
+        let settings = Settings {
+            allow_writes: args.allow_writes,
+            connections: connections.iter().map(|connection| connection.name.clone()).collect(),
+            sample: connections
+                .iter()
+                .any(ConnectionSpec::is_sample)
+                .then_some(sqlite_adapter::sample::DESCRIPTION),
+            deduplicate: !args.allow_writes && !args.no_deduplicate,
+            max_wait: args.max_wait_seconds,
+            page_chars: args.page_chars,
+            retention: args.ttl,
+            max_calls: args.max_calls,
+        };
+        Ok(Self {
+            connections,
+            state: state_location(args, environment)?,
+            registry: registry(args),
+            settings,
+        })
+    }
+}
+
+fn registry(args: &GlobalArgs) -> RegistryConfig {
+    let defaults = RegistryConfig::default();
+    RegistryConfig {
+        max_running: args.max_running,
+        max_queued: args.max_queued,
+        ttl: args.ttl,
+        timing: Timing { max_timeout: args.max_timeout, ..defaults.timing.clone() },
+        result_limits: ResultLimits { max_rows: args.max_result_rows, max_bytes: args.max_result_bytes },
+        on_exit: match args.on_exit {
+            ExitPolicy::Detach => OnExit::Detach,
+            ExitPolicy::Cancel => OnExit::Cancel,
+        },
+        ..defaults
+    }
+}
+
+fn state_location(
+    args: &GlobalArgs,
+    environment: impl Fn(&str) -> Option<PathBuf>,
+) -> anyhow::Result<StateLocation> {
+    if args.ephemeral {
+        return Ok(StateLocation::Ephemeral);
+    }
+    let directory = match &args.state_dir {
+        Some(directory) => directory.clone(),
+        None => default_state_dir(environment).ok_or_else(|| {
+            anyhow::anyhow!(
+                "there is no home directory to keep queries in; name a directory with --state-dir, or keep nothing \
+                 with --ephemeral"
+            )
+        })?,
+    };
+    Ok(StateLocation::Directory(directory))
+}
+
+/// The platform's place for state.
+fn default_state_dir(environment: impl Fn(&str) -> Option<PathBuf>) -> Option<PathBuf> {
+    // Empty and relative values are to be ignored, as the XDG specification says.
+    let absolute = |name: &str| environment(name).filter(|path| path.is_absolute());
+    let base = if cfg!(windows) {
+        absolute("LOCALAPPDATA")
+    } else if cfg!(target_os = "macos") {
+        absolute("HOME").map(|home| home.join("Library/Application Support"))
+    } else {
+        absolute("XDG_STATE_HOME").or_else(|| absolute("HOME").map(|home| home.join(".local/state")))
+    };
+    base.map(|base| base.join("async-query-mcp"))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+    use crate::cli::Cli;
+
+    fn config(args: &[&str], environment: &[(&str, &str)]) -> anyhow::Result<Config> {
+        let args = Cli::try_parse_from([&["async-query-mcp"], args].concat())?;
+        let find = |name: &str| {
+            environment.iter().find(|(key, _)| *key == name).map(|(_, value)| PathBuf::from(value))
+        };
+        Config::from_args(&args.global, find)
+    }
+
+    fn directory(config: Config) -> PathBuf {
+        match config.state {
+            StateLocation::Directory(path) => path,
+            StateLocation::Ephemeral => panic!("ephemeral"),
+        }
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn the_state_directory_is_the_platforms() {
+        let home = ("HOME", "/home/ada");
+        let found = |environment: &[_]| directory(config(&[], environment).unwrap());
+        assert_eq!(found(&[home]), PathBuf::from("/home/ada/.local/state/async-query-mcp"));
+        assert_eq!(found(&[home, ("XDG_STATE_HOME", "/s")]), PathBuf::from("/s/async-query-mcp"));
+        let relative = found(&[home, ("XDG_STATE_HOME", "s")]);
+        assert_eq!(relative, PathBuf::from("/home/ada/.local/state/async-query-mcp"));
+    }
+
+    #[test]
+    fn without_a_home_the_error_says_what_to_pass() {
+        let error = config(&[], &[]).unwrap_err().to_string();
+        assert!(error.contains("--state-dir") && error.contains("--ephemeral"), "{error}");
+        assert!(matches!(config(&["--ephemeral"], &[]).unwrap().state, StateLocation::Ephemeral));
+        assert_eq!(directory(config(&["--state-dir", "x"], &[]).unwrap()), PathBuf::from("x"));
+    }
+
+    #[test]
+    fn identical_statements_are_joined_only_where_none_writes() {
+        let joins = |args: &[&str]| {
+            let args = [&["--ephemeral"], args].concat();
+            config(&args, &[]).unwrap().settings.deduplicate
+        };
+        assert!(joins(&[]));
+        assert!(!joins(&["--allow-writes"]));
+        assert!(!joins(&["--no-deduplicate"]));
+    }
+
+    #[test]
+    fn flags_reach_the_registry() {
+        let args = [
+            "--ephemeral",
+            "--max-running",
+            "2",
+            "--max-queued",
+            "3",
+            "--max-timeout",
+            "90",
+            "--ttl",
+            "2h",
+            "--max-result-rows",
+            "10",
+            "--max-result-bytes",
+            "1mib",
+            "--on-exit",
+            "cancel",
+        ];
+        let registry = config(&args, &[]).unwrap().registry;
+        assert_eq!((registry.max_running, registry.max_queued), (2, 3));
+        assert_eq!(registry.timing.max_timeout, Duration::from_secs(90));
+        assert_eq!(registry.ttl, Duration::from_secs(7200));
+        assert_eq!(registry.result_limits, ResultLimits { max_rows: 10, max_bytes: 1 << 20 });
+        assert_eq!(registry.on_exit, OnExit::Cancel);
+    }
+}

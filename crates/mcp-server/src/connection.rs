@@ -1,0 +1,126 @@
+//! Connections as they are configured, and the engines behind them.
+
+use std::str::FromStr;
+use std::sync::Arc;
+
+use registry_core::Backend;
+use sqlite_adapter::{SqliteBackend, SqliteConfig, SqliteSource};
+
+use crate::config::Config;
+use crate::lazy::{OpenError, Opener};
+
+/// The name of the connection when none was given.
+const DEFAULT_NAME: &str = "main";
+const FORM: &str =
+    "a connection is written NAME=sqlite:PATH, or NAME=sqlite::memory: for the built-in sample";
+
+/// A named place where statements run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConnectionSpec {
+    /// Its name, as tool calls give it.
+    pub name: String,
+    /// The engine and where its data are.
+    pub target: Target,
+}
+
+/// An engine and where its data are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Target {
+    /// The embedded engine.
+    Sqlite(SqliteSource),
+}
+
+impl ConnectionSpec {
+    /// The one connection of a server that was told of no other.
+    pub fn single(target: Target) -> Self {
+        Self { name: DEFAULT_NAME.to_owned(), target }
+    }
+
+    /// Whether it runs on the built-in sample.
+    pub fn is_sample(&self) -> bool {
+        match &self.target {
+            Target::Sqlite(source) => *source == SqliteSource::Sample,
+        }
+    }
+
+    async fn backend(&self, allow_writes: bool) -> Result<Arc<dyn Backend>, OpenError> {
+        match &self.target {
+            Target::Sqlite(source) => {
+                let config = SqliteConfig::new(source.clone()).with_writes(allow_writes);
+                Ok(Arc::new(SqliteBackend::new(config)))
+            }
+        }
+    }
+}
+
+impl FromStr for ConnectionSpec {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (name, target) = text.split_once('=').ok_or_else(|| FORM.to_owned())?;
+        let good = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
+        if name.is_empty() || name.len() > 40 || !name.chars().all(good) {
+            return Err(format!(
+                "{name:?} is no name for a connection: use 1 to 40 letters, digits, '-', '_' or '.'"
+            ));
+        }
+        Ok(Self { name: name.to_owned(), target: target.parse()? })
+    }
+}
+
+impl FromStr for Target {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let known = text == ":memory:" || text.starts_with("sqlite:");
+        if !known {
+            return Err(format!(
+                "{text:?} names no engine; use sqlite:PATH, or :memory: for the built-in sample"
+            ));
+        }
+        SqliteSource::parse(text).map(Self::Sqlite).map_err(|error| error.to_string())
+    }
+}
+
+/// Opens the registry that `config` describes.
+pub fn opener(config: Config) -> Opener {
+    Box::new(move || {
+        let config = config.clone();
+        Box::pin(async move {
+            let mut connections = Vec::new();
+            for spec in &config.connections {
+                let backend = spec.backend(config.settings.allow_writes).await?;
+                connections.push((spec.name.clone(), backend));
+            }
+            Ok(registry_core::QueryRegistry::open(config.registry, config.state, connections).await?)
+        })
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use super::*;
+
+    #[test]
+    fn a_connection_is_a_name_and_a_target() {
+        let spec: ConnectionSpec = "sales=sqlite:/data/a=b.db".parse().unwrap();
+        let file = Target::Sqlite(SqliteSource::File(PathBuf::from("/data/a=b.db")));
+        assert_eq!((spec.name.as_str(), spec.target), ("sales", file));
+        assert!("x=sqlite::memory:".parse::<ConnectionSpec>().unwrap().is_sample());
+        assert_eq!(":memory:".parse(), Ok(Target::Sqlite(SqliteSource::Sample)));
+    }
+
+    #[test]
+    fn what_is_no_connection_is_refused_with_the_form_of_one() {
+        for bad in ["", "x", "=sqlite:a", "a b=sqlite:x", "x=postgres://h", "x=sqlite:", "x="] {
+            assert!(
+                bad.parse::<ConnectionSpec>().unwrap_err().contains("sqlite")
+                    || bad.contains("a b")
+                    || bad.starts_with('='),
+                "{bad:?}"
+            );
+        }
+    }
+}

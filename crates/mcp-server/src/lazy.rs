@@ -1,0 +1,65 @@
+//! The registry, opened by the first tool call: `initialize` must answer whatever state the disk is in.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+
+use registry_core::QueryRegistry;
+use registry_core::error::RegistryError;
+use tokio::sync::OnceCell;
+
+/// Opens the registry; called again after it failed.
+pub type Opener = Box<dyn Fn() -> Opening + Send + Sync>;
+/// A registry being opened.
+pub type Opening = Pin<Box<dyn Future<Output = Result<QueryRegistry, OpenError>> + Send>>;
+
+/// Why there is no registry. It may be mended while the server runs.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum OpenError {
+    /// The engine of a connection cannot be set up.
+    #[error("connection {connection}: {reason}")]
+    Engine {
+        /// The connection.
+        connection: String,
+        /// What is wrong and what to do.
+        reason: String,
+    },
+    /// The stored state cannot be read.
+    #[error(transparent)]
+    Registry(#[from] RegistryError),
+}
+
+/// A registry that is opened on first use.
+pub struct LazyRegistry {
+    opener: Opener,
+    cell: OnceCell<QueryRegistry>,
+}
+
+impl LazyRegistry {
+    /// Nothing is opened yet.
+    pub fn new(opener: Opener) -> Self {
+        Self { opener, cell: OnceCell::new() }
+    }
+
+    /// A registry that is open already.
+    pub fn opened(registry: QueryRegistry) -> Self {
+        let opener: Opener = Box::new(|| Box::pin(async { Err(RegistryError::Closed.into()) }));
+        Self { opener, cell: OnceCell::new_with(Some(registry)) }
+    }
+
+    /// The registry; opened now if it is not. Callers at the same time share one opening.
+    pub async fn get(&self) -> Result<&QueryRegistry, OpenError> {
+        self.cell.get_or_try_init(|| (self.opener)()).await
+    }
+
+    /// The registry, if some call has opened it.
+    pub fn if_opened(&self) -> Option<&QueryRegistry> {
+        self.cell.get()
+    }
+}
+
+impl fmt::Debug for LazyRegistry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LazyRegistry").field("opened", &self.cell.initialized()).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,45 @@
+//! `async-query-mcp`: long SQL queries for AI agents over MCP, and by hand.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::Parser;
+use mcp_server::cli::{Cli, Command};
+use mcp_server::commands;
+use mcp_server::config::Config;
+use mcp_server::logging;
+use mcp_server::stdio;
+
+/// A read of stdin that nobody can interrupt must not keep the process.
+const LEFTOVERS: Duration = Duration::from_millis(100);
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(_) => return ExitCode::FAILURE,
+    };
+    let code = runtime.block_on(async {
+        match dispatch(cli).await {
+            Ok(code) => code,
+            Err(error) => {
+                stdio::tell(&format!("async-query-mcp: {error:#}\n")).await;
+                ExitCode::from(2)
+            }
+        }
+    });
+    runtime.shutdown_timeout(LEFTOVERS);
+    code
+}
+
+async fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
+    let command = cli.command.unwrap_or(Command::Serve);
+    let quiet = if matches!(command, Command::Serve) { "info" } else { "warn" };
+    logging::start(cli.global.log_level.as_deref(), quiet, cli.global.log_format)?;
+    let config = Config::from_args(&cli.global, |name| std::env::var_os(name).map(PathBuf::from))?;
+    match command {
+        Command::Serve => commands::serve::serve(config).await,
+        Command::Run(args) => commands::run::run(config, args).await,
+    }
+}

@@ -1,0 +1,156 @@
+//! The MCP side: who we are, which tools there are, and how a call is carried out.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rmcp::ErrorData;
+use rmcp::handler::server::ServerHandler;
+use rmcp::model::{
+    CallToolRequestParams, CallToolResponse, CallToolResult, Implementation, ListToolsResult,
+    PaginatedRequestParams, ServerCapabilities, ServerConfig, Tool,
+};
+use rmcp::service::{RequestContext, RoleServer};
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
+
+use crate::call::Call;
+use crate::config::Settings;
+use crate::error::ToolError;
+use crate::lazy::LazyRegistry;
+use crate::tools::ToolName;
+
+/// At shutdown, what a call that is not waiting may still take to answer. The answer must leave before the
+/// conversation is given up.
+const LAST_WORDS: Duration = Duration::from_millis(150);
+
+/// The server that a client talks to. Cheap to clone; all clones are one server.
+#[derive(Debug, Clone)]
+pub struct Server {
+    shared: Arc<Shared>,
+    tools: Arc<[Tool]>,
+    places: Arc<Semaphore>,
+}
+
+/// What all calls share.
+#[derive(Debug)]
+pub struct Shared {
+    /// How the tools behave.
+    pub settings: Settings,
+    /// The registry, opened by the first call.
+    pub registry: LazyRegistry,
+    /// Cancelled when the client is gone or the process is asked to end: every wait ends.
+    pub shutdown: CancellationToken,
+}
+
+impl Server {
+    /// A server over `registry` whose waits end with `shutdown`.
+    pub fn new(settings: Settings, registry: LazyRegistry, shutdown: CancellationToken) -> Self {
+        let tools = ToolName::ALL.into_iter().map(|tool| tool.definition(&settings)).collect();
+        let places = Arc::new(Semaphore::new(settings.max_calls));
+        Self { shared: Arc::new(Shared { settings, registry, shutdown }), tools, places }
+    }
+
+    /// What the server shares with its calls.
+    pub fn shared(&self) -> &Shared {
+        &self.shared
+    }
+
+    /// Carries out a call on a task of its own, so that a fault in it is answered and not silence.
+    async fn answer(&self, tool: ToolName, params: CallToolRequestParams, call: Call) -> CallToolResult {
+        let Ok(place) = Arc::clone(&self.places).try_acquire_owned() else {
+            return self.too_many_calls().into();
+        };
+        let mut task = AbortOnDropHandle::new(tokio::spawn(async move {
+            let _place = place;
+            tool.call(&call, params.arguments).await
+        }));
+        let outcome = tokio::select! {
+            biased;
+            outcome = &mut task => outcome,
+            () = self.last_words() => return shutting_down().into(),
+        };
+        match outcome {
+            Ok(Ok(result)) => result,
+            Ok(Err(error)) => error.into(),
+            Err(fault) => {
+                tracing::error!(%fault, tool = tool.as_str(), "a tool call failed by a fault of this program");
+                let message = "The call failed by a fault of this program; its log on stderr says more.";
+                ToolError::new(message).next("Call query_list to see what was started. Tell the user.").into()
+            }
+        }
+    }
+
+    fn too_many_calls(&self) -> ToolError {
+        let limit = self.shared.settings.max_calls;
+        ToolError::new(format!("Too many calls at once: this server answers {limit} at a time."))
+            .next("Wait for one of the other calls to answer, then repeat this one.")
+    }
+
+    async fn last_words(&self) {
+        self.shared.shutdown.cancelled().await;
+        tokio::time::sleep(LAST_WORDS).await;
+    }
+
+    fn instructions(&self) -> String {
+        let settings = &self.shared.settings;
+        let mut text = format!(
+            "Run SQL with async_execute_query. Quick queries answer with rows at once; otherwise pass the query_id to \
+             query_result, which waits. Running is not failure: never resubmit. Results stay {}. Prefer aggregates \
+             and LIMIT.",
+            settings.retention_words()
+        );
+        if settings.sample.is_some() {
+            text.push_str(SAMPLE);
+        }
+        text
+    }
+}
+
+/// What a newcomer finds when no database was named. The column names keep the first query from failing.
+const SAMPLE: &str = " Database: a sample shop (SQLite) with regions, customers, products, orders, order_items; \
+                      see their columns with SELECT name, sql FROM sqlite_schema.";
+
+fn shutting_down() -> ToolError {
+    ToolError::new("The server is shutting down.")
+        .next("Once it has been started again, call query_list to see what became of your queries.")
+}
+
+impl ServerHandler for Server {
+    fn get_info(&self) -> ServerConfig {
+        let name = Implementation::new("async-query-mcp", env!("CARGO_PKG_VERSION"));
+        ServerConfig::new(ServerCapabilities::builder().enable_tools().build())
+            .with_server_info(name.with_title("Long-running SQL queries"))
+            .with_instructions(self.instructions())
+    }
+
+    async fn list_tools(
+        &self,
+        _: Option<PaginatedRequestParams>,
+        _: RequestContext<RoleServer>,
+    ) -> Result<ListToolsResult, ErrorData> {
+        Ok(ListToolsResult::with_all_items(self.tools.to_vec()))
+    }
+
+    fn get_tool(&self, name: &str) -> Option<Tool> {
+        self.tools.iter().find(|tool| tool.name == name).cloned()
+    }
+
+    async fn call_tool(
+        &self,
+        request: CallToolRequestParams,
+        context: RequestContext<RoleServer>,
+    ) -> Result<CallToolResponse, ErrorData> {
+        let Some(tool) = ToolName::find(&request.name) else {
+            let known = ToolName::ALL.map(ToolName::as_str).join(", ");
+            return Err(ErrorData::invalid_params(format!("tool not found; the tools are {known}"), None));
+        };
+        let started = Instant::now();
+        let call = Call::new(Arc::clone(&self.shared), &context);
+        let result = self.answer(tool, request, call).await;
+        let failed = result.is_error == Some(true);
+        let millis = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        tracing::info!(tool = tool.as_str(), failed, millis, "call answered");
+        Ok(result.into())
+    }
+}

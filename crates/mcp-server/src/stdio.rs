@@ -1,0 +1,107 @@
+//! The only module that touches stdin and stdout: as the protocol's pipes when serving, as a place to print otherwise.
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use rmcp::transport::io::{StdioReader, StdioWriter, stdio_pipes};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, ReadBuf};
+use tokio_util::sync::CancellationToken;
+
+/// The pipes to the client.
+pub fn pipes() -> (StdioReader, StdioWriter) {
+    stdio_pipes()
+}
+
+/// A reader that tells of its end at once. The protocol's loop would first let every running call finish, and a call
+/// may wait longer than a client's patience with a process it wants gone.
+#[derive(Debug)]
+pub struct EofSignal<R> {
+    inner: R,
+    eof: CancellationToken,
+}
+
+impl<R> EofSignal<R> {
+    /// Cancels `eof` when `inner` ends or fails.
+    pub fn new(inner: R, eof: CancellationToken) -> Self {
+        Self { inner, eof }
+    }
+}
+
+impl<R: AsyncRead + Unpin> AsyncRead for EofSignal<R> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let (before, room) = (buf.filled().len(), buf.remaining());
+        let polled = Pin::new(&mut self.inner).poll_read(cx, buf);
+        let ended = match &polled {
+            Poll::Ready(Ok(())) => room > 0 && buf.filled().len() == before,
+            Poll::Ready(Err(_)) => true,
+            Poll::Pending => false,
+        };
+        if ended {
+            self.eof.cancel();
+        }
+        polled
+    }
+}
+
+/// Whether rows are read by a person.
+pub fn stdout_is_terminal() -> bool {
+    io::IsTerminal::is_terminal(&io::stdout())
+}
+
+/// Whether progress is seen by a person.
+pub fn stderr_is_terminal() -> bool {
+    io::IsTerminal::is_terminal(&io::stderr())
+}
+
+/// Prints rows.
+pub async fn print(text: &str) -> io::Result<()> {
+    let mut out = tokio::io::stdout();
+    out.write_all(text.as_bytes()).await?;
+    out.flush().await
+}
+
+/// Tells the person at the keyboard something; nobody there is no error.
+pub async fn tell(text: &str) {
+    let mut err = tokio::io::stderr();
+    let _ = err.write_all(text.as_bytes()).await;
+    let _ = err.flush().await;
+}
+
+/// All of stdin.
+pub async fn read_all() -> io::Result<String> {
+    let mut text = String::new();
+    tokio::io::stdin().read_to_string(&mut text).await?;
+    Ok(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn the_end_of_input_is_told_at_once_and_not_before() {
+        let eof = CancellationToken::new();
+        let (mut client, server) = tokio::io::duplex(64);
+        let mut reader = EofSignal::new(server, eof.clone());
+        client.write_all(b"hi").await.unwrap();
+        let mut buffer = [0; 8];
+        assert_eq!(reader.read(&mut buffer).await.unwrap(), 2);
+        assert!(!eof.is_cancelled());
+        drop(client);
+        assert_eq!(reader.read(&mut buffer).await.unwrap(), 0);
+        assert!(eof.is_cancelled());
+    }
+
+    #[tokio::test]
+    async fn a_read_into_no_room_is_not_the_end() {
+        let eof = CancellationToken::new();
+        let mut reader = EofSignal::new(&b"hi"[..], eof.clone());
+        assert_eq!(reader.read(&mut []).await.unwrap(), 0);
+        assert!(!eof.is_cancelled());
+    }
+}

@@ -1,0 +1,275 @@
+//! Sentences about queries: what is the case and what to do next. Pure functions, so that every word can be tested.
+
+use std::time::Duration;
+
+use registry_core::clock::Timestamp;
+use registry_core::error::ErrorKind;
+use registry_core::record::StopReason;
+use registry_core::registry::{CancelReason, Joined};
+use registry_core::results::Truncation;
+use registry_core::snapshot::{QuerySnapshot, QueryStatus};
+
+/// A span of time as a person says it: `420 ms`, `1.2 s`, `3 min 20 s`, `2 h 5 min`.
+pub fn span(time: Duration) -> String {
+    let seconds = time.as_secs();
+    match seconds {
+        0 => format!("{} ms", time.as_millis()),
+        1..=9 => format!("{} s", (time.as_secs_f64() * 10.0).floor() / 10.0),
+        10..=119 => format!("{seconds} s"),
+        120..=7199 => format!("{} min {} s", seconds / 60, seconds % 60),
+        _ => format!("{} h {} min", seconds / 3600, seconds / 60 % 60),
+    }
+}
+
+/// What is the case with a query whose rows follow.
+pub fn succeeded(snapshot: &QuerySnapshot, now: Timestamp) -> String {
+    format!("Query {} succeeded in {}.", snapshot.query_id, span(snapshot.elapsed(now)))
+}
+
+/// What is the case with a query, in one sentence.
+pub fn state(snapshot: &QuerySnapshot, now: Timestamp) -> String {
+    let id = snapshot.query_id;
+    let time = span(snapshot.elapsed(now));
+    match snapshot.status {
+        QueryStatus::Pending => match snapshot.queue_position {
+            Some(place) => format!("Query {id} waits for a free place, number {place} in line ({time})."),
+            None => format!("Query {id} is being started ({time})."),
+        },
+        QueryStatus::Running => format!("Query {id} is running ({time}{}).", rows_so_far(snapshot)),
+        QueryStatus::Succeeded => format!("Query {id} succeeded in {time}{}.", rows_in_all(snapshot)),
+        QueryStatus::Failed => format!("Query {id} failed after {time}{}", reason(snapshot)),
+        QueryStatus::Canceled if snapshot.stop_confirmed => format!("Query {id} was canceled after {time}."),
+        QueryStatus::Canceled => {
+            format!("Query {id} was canceled after {time}; the engine has not confirmed that it stopped.")
+        }
+        QueryStatus::Timeout => {
+            format!("Query {id} was stopped by its time limit after {time}{}", reason(snapshot))
+        }
+    }
+}
+
+/// The state of a waiting query without its id: short, because clients show it beside a spinner.
+pub fn progress(snapshot: &QuerySnapshot, now: Timestamp) -> String {
+    let time = span(snapshot.elapsed(now));
+    match snapshot.queue_position {
+        Some(place) => format!("{}: {time}, number {place} in line", snapshot.status),
+        None => format!("{}: {time}{}", snapshot.status, rows_so_far(snapshot)),
+    }
+}
+
+fn rows_so_far(snapshot: &QuerySnapshot) -> String {
+    match snapshot.stored_rows {
+        0 => String::new(),
+        rows => format!(", {rows} rows so far"),
+    }
+}
+
+fn rows_in_all(snapshot: &QuerySnapshot) -> String {
+    snapshot.row_count.map(|rows| format!(" with {}", count(rows, "row"))).unwrap_or_default()
+}
+
+fn reason(snapshot: &QuerySnapshot) -> String {
+    snapshot
+        .error
+        .as_ref()
+        .map_or_else(|| ".".to_owned(), |e| format!(": {}", crate::answer::short(&e.message)))
+}
+
+/// `1 row`, `2 rows`.
+pub fn count(number: u64, noun: &str) -> String {
+    let ending = if number == 1 { "" } else { "s" };
+    format!("{number} {noun}{ending}")
+}
+
+/// What to do about a query that has not ended, or that ended without being read.
+pub fn next(snapshot: &QuerySnapshot) -> Option<String> {
+    let id = snapshot.query_id;
+    match snapshot.status {
+        QueryStatus::Pending | QueryStatus::Running if snapshot.stop_reason.is_some() => {
+            Some(format!("It is being stopped. Call query_status with query_id {id} to see how it ended."))
+        }
+        QueryStatus::Pending | QueryStatus::Running => Some(format!(
+            "Still running normally. Call query_result with query_id {id}; it waits for you. Do not resubmit the query."
+        )),
+        QueryStatus::Succeeded => Some(format!("Call query_result with query_id {id} to read the rows.")),
+        QueryStatus::Failed => {
+            Some(after_failure(snapshot.error.as_ref().map(|error| error.kind)).to_owned())
+        }
+        QueryStatus::Canceled => {
+            Some("Call async_execute_query again if the result is still wanted.".to_owned())
+        }
+        QueryStatus::Timeout => Some(
+            "Make the statement read less, or call async_execute_query again with a larger timeout_seconds."
+                .to_owned(),
+        ),
+    }
+}
+
+/// What the caller does about an error of this class.
+pub fn after_failure(kind: Option<ErrorKind>) -> &'static str {
+    match kind {
+        Some(ErrorKind::Sql) => "Mend the SQL and call async_execute_query again.",
+        Some(ErrorKind::Refused) => {
+            "Change the statement as the message says and call async_execute_query again."
+        }
+        Some(ErrorKind::Permission) => {
+            "Query what this role may see, or ask the user to grant the role what is missing."
+        }
+        Some(ErrorKind::Configuration) => "Ask the user to mend the configuration of this server.",
+        Some(ErrorKind::Authentication) => "Ask the user to check the credentials of the connection.",
+        Some(ErrorKind::ResourceLimit) => {
+            "Make the statement read or return less: select fewer columns, add WHERE or LIMIT, aggregate."
+        }
+        Some(ErrorKind::CanceledExternally) => {
+            "Somebody stopped it at the engine. Ask the user before running it again."
+        }
+        Some(ErrorKind::Timeout) => {
+            "Make the statement read less, or call async_execute_query again with a larger timeout_seconds."
+        }
+        Some(ErrorKind::RemoteLost) => {
+            "It is not known whether the statement took effect. Check that first if it writes, then run it again."
+        }
+        Some(
+            ErrorKind::Unavailable
+            | ErrorKind::Throttled
+            | ErrorKind::EngineStopped
+            | ErrorKind::SubmitLost
+            | ErrorKind::ResultFetch
+            | ErrorKind::ResultStore,
+        ) => "Call async_execute_query again; the same statement may succeed now.",
+        Some(ErrorKind::Protocol | ErrorKind::Internal) | None => {
+            "Tell the user; the server's log on stderr says more."
+        }
+    }
+}
+
+/// What a person at a terminal does about an error of this class, where there is more to say than the error says.
+pub fn for_a_person(kind: ErrorKind) -> Option<&'static str> {
+    match kind {
+        ErrorKind::Timeout => Some("Give it longer with --timeout, or --max-timeout."),
+        ErrorKind::Sql
+        | ErrorKind::Refused
+        | ErrorKind::Permission
+        | ErrorKind::Authentication
+        | ErrorKind::Configuration
+        | ErrorKind::Unavailable
+        | ErrorKind::Throttled
+        | ErrorKind::ResourceLimit
+        | ErrorKind::CanceledExternally
+        | ErrorKind::EngineStopped
+        | ErrorKind::RemoteLost
+        | ErrorKind::SubmitLost
+        | ErrorKind::ResultFetch
+        | ErrorKind::ResultStore
+        | ErrorKind::Protocol
+        | ErrorKind::Internal => None,
+    }
+}
+
+/// What a cancel request achieved.
+pub fn cancel(reason: CancelReason, snapshot: &QuerySnapshot) -> String {
+    let id = snapshot.query_id;
+    match reason {
+        CancelReason::Canceled => format!("Query {id} is canceled; the engine confirmed that it stopped."),
+        CancelReason::Requested => {
+            format!("Query cancellation requested: {id}. The engine has not confirmed yet.")
+        }
+        CancelReason::AlreadyCompleted => {
+            format!("Nothing to cancel: query {id} had ended before, as {}.", snapshot.status)
+        }
+        CancelReason::AlreadyCanceled => format!("Query {id} was canceled before."),
+        CancelReason::Refused => {
+            let words =
+                snapshot.cancel_refused.as_ref().map_or("no reason given", |error| error.message.as_str());
+            let words = crate::answer::short(words);
+            format!("Failed to cancel query {id}: the engine refused ({words}). The query goes on.")
+        }
+        CancelReason::Unconfirmed => format!(
+            "Query {id} is canceled here, but the engine has not confirmed that it stopped. The server goes on asking \
+             it to."
+        ),
+    }
+}
+
+/// What to do after a cancel request.
+pub fn after_cancel(reason: CancelReason, snapshot: &QuerySnapshot) -> Option<String> {
+    let id = snapshot.query_id;
+    match reason {
+        CancelReason::Requested => Some(format!("Call query_status with query_id {id} to see how it ended.")),
+        CancelReason::AlreadyCompleted => next(snapshot),
+        CancelReason::Refused => Some(
+            "Ask the user: the role of this connection may need the right to cancel its queries.".to_owned(),
+        ),
+        CancelReason::Canceled | CancelReason::AlreadyCanceled | CancelReason::Unconfirmed => None,
+    }
+}
+
+/// What to do about a query that still runs while the server goes away.
+pub fn after_restart(snapshot: &QuerySnapshot) -> String {
+    let id = snapshot.query_id;
+    format!(
+        "Once the server has been started again, call query_status with query_id {id} to see what became of it."
+    )
+}
+
+/// Why a query is being stopped, in a word.
+pub fn stop_reason(reason: StopReason) -> &'static str {
+    match reason {
+        StopReason::User => "canceled by request",
+        StopReason::Ttl => "retention ended",
+        StopReason::Shutdown => "server shutting down",
+        StopReason::Timeout => "time limit passed",
+    }
+}
+
+/// Why rows are missing for good, in a word.
+pub fn truncation(truncated: Truncation) -> &'static str {
+    match truncated {
+        Truncation::RowCeiling => "row_ceiling",
+        Truncation::ByteCeiling => "byte_ceiling",
+    }
+}
+
+/// Why an earlier query stands for a request.
+pub fn joined(joined: Joined) -> &'static str {
+    match joined {
+        Joined::SameKey => "an earlier query has the same idempotency_key",
+        Joined::Identical => "an identical statement is still running",
+    }
+}
+
+/// A retention as a person says it: `24 hours`, `90 minutes`.
+pub fn retention(time: Duration) -> String {
+    match time.as_secs() {
+        seconds if seconds >= 3600 && seconds % 3600 == 0 => count(seconds / 3600, "hour"),
+        seconds if seconds >= 60 && seconds % 60 == 0 => count(seconds / 60, "minute"),
+        seconds => count(seconds, "second"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spans_are_said_as_a_person_says_them() {
+        let cases = [
+            (0, "0 ms"),
+            (424, "424 ms"),
+            (1_000, "1 s"),
+            (9_990, "9.9 s"),
+            (12_900, "12 s"),
+            (119_000, "119 s"),
+            (200_000, "3 min 20 s"),
+            (7_500_000, "2 h 5 min"),
+        ];
+        for (millis, expected) in cases {
+            assert_eq!(span(Duration::from_millis(millis)), expected);
+        }
+    }
+
+    #[test]
+    fn one_row_is_singular() {
+        assert_eq!([count(0, "row"), count(1, "row"), count(2, "row")], ["0 rows", "1 row", "2 rows"]);
+    }
+}

@@ -1,0 +1,135 @@
+//! Every sentence that models read, in one file that a person can review.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use mcp_server::error::ToolError;
+use mcp_server::words;
+use registry_core::clock::Timestamp;
+use registry_core::error::{ErrorInfo, ErrorKind, RegistryError};
+use registry_core::id::QueryId;
+use registry_core::journal::JournalError;
+use registry_core::options::QueryRequest;
+use registry_core::registry::CancelReason;
+use registry_core::snapshot::{QuerySnapshot, QueryStatus};
+use registry_core::testing::scripted::ScriptedBackend;
+use registry_core::{Backend, QueryRegistry};
+
+use crate::snapshot::assert_snapshot;
+
+const START: Timestamp = Timestamp::from_millis(1_795_219_200_000);
+
+fn id() -> QueryId {
+    format!("q_{}", "0".repeat(26)).parse().unwrap()
+}
+
+/// A query of the registry, made to look as the test wants it.
+async fn query(status: QueryStatus) -> QuerySnapshot {
+    let backend: std::sync::Arc<dyn Backend> = std::sync::Arc::new(ScriptedBackend::remote());
+    let state = registry_core::registry::StateLocation::Ephemeral;
+    let registry =
+        QueryRegistry::open(Default::default(), state, vec![("main".to_owned(), backend)]).await.unwrap();
+    let accepted = registry.execute_query(QueryRequest::new("select 1")).await.unwrap();
+    let mut snapshot = accepted.snapshot;
+    snapshot.query_id = id();
+    snapshot.status = status;
+    snapshot.created_at = START;
+    snapshot.finished_at = status.is_terminal().then_some(START + Duration::from_secs(42));
+    snapshot.queue_position = None;
+    snapshot
+}
+
+fn failed(mut snapshot: QuerySnapshot, kind: ErrorKind, message: &str) -> QuerySnapshot {
+    snapshot.error = Some(ErrorInfo::new(kind, message));
+    snapshot
+}
+
+#[tokio::test]
+async fn the_states_are_said_as_reviewed() {
+    let now = START + Duration::from_secs(42);
+    let mut out = String::new();
+    let mut say = |title: &str, snapshot: &QuerySnapshot| {
+        let next = words::next(snapshot).unwrap_or_default();
+        out.push_str(&format!("# {title}\n{}\nnext: {next}\n\n", words::state(snapshot, now)));
+    };
+    say("pending", &query(QueryStatus::Pending).await);
+    let mut queued = query(QueryStatus::Pending).await;
+    queued.queue_position = Some(3);
+    say("queued", &queued);
+    let mut running = query(QueryStatus::Running).await;
+    say("running", &running);
+    running.stored_rows = 3400;
+    say("running with rows", &running);
+    running.stop_reason = Some(registry_core::record::StopReason::User);
+    say("being stopped", &running);
+    let mut succeeded = query(QueryStatus::Succeeded).await;
+    succeeded.row_count = Some(1);
+    say("succeeded", &succeeded);
+    for kind in [
+        ErrorKind::Sql,
+        ErrorKind::Refused,
+        ErrorKind::Permission,
+        ErrorKind::Authentication,
+        ErrorKind::Unavailable,
+        ErrorKind::ResourceLimit,
+        ErrorKind::CanceledExternally,
+        ErrorKind::EngineStopped,
+        ErrorKind::RemoteLost,
+        ErrorKind::Internal,
+    ] {
+        let snapshot = failed(query(QueryStatus::Failed).await, kind, "the engine's words");
+        say(&format!("failed: {kind}"), &snapshot);
+    }
+    let mut canceled = query(QueryStatus::Canceled).await;
+    canceled.stop_confirmed = true;
+    say("canceled", &canceled);
+    canceled.stop_confirmed = false;
+    say("canceled without a word", &canceled);
+    say("timeout", &failed(query(QueryStatus::Timeout).await, ErrorKind::Timeout, "stopped after 42 s"));
+    assert_snapshot("states.txt", &out);
+}
+
+#[tokio::test]
+async fn cancels_are_said_as_reviewed() {
+    let mut out = String::new();
+    for reason in CancelReason::ALL {
+        let mut snapshot = query(QueryStatus::Succeeded).await;
+        snapshot.cancel_refused = Some(ErrorInfo::new(ErrorKind::Permission, "not the owner"));
+        let next = words::after_cancel(reason, &snapshot).unwrap_or_default();
+        out.push_str(&format!(
+            "# {}\n{}\nnext: {next}\n\n",
+            reason.as_str(),
+            words::cancel(reason, &snapshot)
+        ));
+    }
+    assert_snapshot("cancels.txt", &out);
+}
+
+#[tokio::test]
+async fn errors_are_said_as_reviewed() {
+    let path = PathBuf::from("/state/journal.db");
+    let damaged = JournalError::Corrupt { path: path.clone(), reason: "file is not a database".to_owned() };
+    let errors = [
+        RegistryError::invalid("max_inline_rows must be at least 1"),
+        RegistryError::NotFound(id()),
+        RegistryError::NoResult { id: id(), status: QueryStatus::Canceled, error: None },
+        RegistryError::NoResult {
+            id: id(),
+            status: QueryStatus::Failed,
+            error: Some(ErrorInfo::new(ErrorKind::Sql, "no such table").with_code(2003, "002003")),
+        },
+        RegistryError::ResultExpired(id()),
+        RegistryError::KeyReused { key: "k".to_owned(), id: id() },
+        RegistryError::QueueFull { running: 8, queued: 64 },
+        RegistryError::UnknownConnection { name: "x".to_owned(), known: vec!["main".to_owned()] },
+        RegistryError::Closed,
+        RegistryError::Journal(damaged),
+        RegistryError::Journal(JournalError::DiskFull { path }),
+        RegistryError::Results("the stored rows are damaged: row 7".to_owned()),
+    ];
+    let known = [query(QueryStatus::Running).await];
+    let texts: Vec<String> =
+        errors.iter().map(|error| ToolError::of_registry(error, &known).text()).collect();
+    let unknown = ToolError::unknown_id("\u{1b}[2Jq_x", &[]).text();
+    assert_snapshot("errors.txt", &format!("{}\n\n---\n\n{unknown}", texts.join("\n\n---\n\n")));
+}
