@@ -1,0 +1,202 @@
+//! Bad input of every kind: each gets a clear answer, the server goes on, and nothing is lost.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::{ENDLESS, Server};
+
+fn still_works(server: &mut Server) {
+    let answer = server.process.call("async_execute_query", json!({ "sql": "select 41 + 1" }));
+    assert_eq!(answer["rows"], json!([[42]]), "{answer}");
+}
+
+#[test]
+fn lines_that_are_no_messages_do_not_end_the_server() {
+    let mut server = Server::start(&[]);
+    let id = server.process.submit(ENDLESS);
+    let deep = format!("{{\"jsonrpc\":\"2.0\",\"id\":9,\"method\":{}", "[".repeat(100_000));
+    let lines: [&[u8]; 12] = [
+        b"",
+        b"   ",
+        b"no json",
+        b"{\"jsonrpc\":\"2.0\",\"id\":9,",
+        b"[]",
+        b"[{\"jsonrpc\":\"2.0\",\"id\":9,\"method\":\"ping\"}]",
+        b"null",
+        b"{\"jsonrpc\":\"1.0\",\"id\":9,\"method\":\"ping\"}",
+        b"\xef\xbb\xbf{\"jsonrpc\":\"2.0\",\"id\":9,\"method\":\"ping\"}",
+        b"\xff\xfe\x00",
+        b"\x00\x00\x00",
+        deep.as_bytes(),
+    ];
+    for line in lines {
+        server.process.send_line(line);
+        still_works(&mut server);
+    }
+    let status = server.process.call("query_status", json!({ "query_id": id, "wait_seconds": 0 }));
+    assert_eq!(status["status"], "running", "{status}");
+}
+
+#[test]
+fn an_unknown_method_and_an_unknown_tool_are_protocol_errors() {
+    let mut server = Server::start(&[]);
+    assert_eq!(server.process.request("no/such/method", json!({}))["error"]["code"], -32601);
+    let answer = server.process.request("tools/call", json!({ "name": "drop_everything", "arguments": {} }));
+    assert_eq!(answer["error"]["code"], -32602, "{answer}");
+    still_works(&mut server);
+}
+
+#[test]
+fn wrong_arguments_name_the_field_and_what_it_should_be() {
+    let mut server = Server::start(&[]);
+    const UNKNOWN: &str = "q_00000000000000000000000000";
+    let cases: Vec<(&str, Value, &[&str])> = vec![
+        ("async_execute_query", json!({}), &["sql"]),
+        ("async_execute_query", json!({ "sql": 5 }), &["sql", "string"]),
+        ("async_execute_query", json!({ "sql": "select 1", "sqll": 1 }), &["sqll"]),
+        ("async_execute_query", json!({ "sql": "" }), &["empty"]),
+        ("async_execute_query", json!({ "sql": " \n\t " }), &["empty"]),
+        ("async_execute_query", json!({ "sql": "select 1\u{0}" }), &["control character"]),
+        ("async_execute_query", json!({ "sql": "select \u{1b}[31m1" }), &["control character"]),
+        ("async_execute_query", json!({ "sql": "select 1; select 2" }), &["one statement"]),
+        ("async_execute_query", json!({ "sql": "select 1", "timeout_seconds": -1 }), &["timeout_seconds"]),
+        ("async_execute_query", json!({ "sql": "select 1", "timeout_seconds": 0 }), &["timeout_seconds"]),
+        ("async_execute_query", json!({ "sql": "select 1", "timeout_seconds": 1e300 }), &["timeout_seconds"]),
+        ("async_execute_query", json!({ "sql": "select 1", "max_rows": 0 }), &["max_rows"]),
+        ("async_execute_query", json!({ "sql": "select 1", "max_rows": -5 }), &["max_rows"]),
+        ("async_execute_query", json!({ "sql": "select 1", "max_rows": 1.5 }), &["max_rows"]),
+        ("async_execute_query", json!({ "sql": "select 1", "wait_seconds": -1 }), &["wait_seconds"]),
+        ("async_execute_query", json!({ "sql": "select 1", "wait_seconds": "soon" }), &["wait_seconds"]),
+        ("async_execute_query", json!({ "sql": "select 1", "priority": "urgent" }), &["priority", "high"]),
+        ("async_execute_query", json!({ "sql": "select 1", "label": "a\nb" }), &["label"]),
+        ("query_status", json!({}), &["query_id"]),
+        ("query_status", json!({ "query_id": "" }), &["q_"]),
+        ("query_status", json!({ "query_id": "../../etc/passwd" }), &["q_"]),
+        ("query_status", json!({ "query_id": UNKNOWN }), &[UNKNOWN, "async_execute_query"]),
+        ("query_status", json!({ "query_id": UNKNOWN, "version": -1 }), &["version"]),
+        ("query_result", json!({ "query_id": UNKNOWN }), &[UNKNOWN, "async_execute_query"]),
+        ("query_result", json!({ "query_id": UNKNOWN, "page_size": 0 }), &["page_size"]),
+        ("query_result", json!({ "query_id": UNKNOWN, "offset": -1 }), &["offset"]),
+        ("query_result", json!({ "query_id": UNKNOWN, "offset": 1e30 }), &["offset"]),
+        ("query_cancel", json!({ "query_id": UNKNOWN }), &[UNKNOWN]),
+        ("query_list", json!({ "status": "done" }), &["status", "succeeded"]),
+        ("query_list", json!({ "limit": 0 }), &["limit"]),
+    ];
+    for (tool, arguments, words) in cases {
+        let error = server.process.call_error(tool, arguments.clone());
+        for word in words {
+            assert!(error.contains(word), "{tool} {arguments}: {error}");
+        }
+        assert!(error.len() <= 4000, "{tool} {arguments}: {} characters", error.len());
+    }
+    still_works(&mut server);
+}
+
+#[test]
+fn huge_messages_are_refused_or_ignored_and_the_next_one_is_answered() {
+    let mut server = Server::start(&[]);
+    let statement = format!("select '{}'", "x".repeat(10 << 20));
+    let error = server.process.call_error("async_execute_query", json!({ "sql": statement }));
+    assert!(error.contains("65536"), "{error}");
+    server.process.send_line(&vec![b'x'; 20 << 20]);
+    still_works(&mut server);
+}
+
+#[test]
+fn wrong_statements_say_what_is_wrong_and_where() {
+    let mut server = Server::start(&[]);
+    for (sql, words) in [
+        ("select * from ordes", ["ordes", "orders"]),
+        ("select nam from customers", ["nam", "name"]),
+        ("selec 1", ["selec", "line 1"]),
+        ("select 1 +", ["incomplete", "closing bracket"]),
+        ("delete from orders", ["read-only", "--allow-writes"]),
+        ("attach database '/tmp/x.db' as x", ["Refused", "ATTACH"]),
+    ] {
+        let error = server.process.call_error("async_execute_query", json!({ "sql": sql }));
+        for word in words {
+            assert!(error.contains(word), "{sql}: {error}");
+        }
+    }
+    still_works(&mut server);
+}
+
+#[test]
+fn odd_values_arrive_as_they_are() {
+    let mut server = Server::start(&[]);
+    let sql = "select 9007199254740993 as big, 9007199254740991 as exact, 1e999 as endless, -1e999 as below, \
+               x'00ff' as bytes, cast(x'ff41' as text) as broken, 'a' || char(10) || 'b,\"c\"' as quoted, \
+               char(8238) || char(27) || '[31m' as tricky, null as missing, '' as empty";
+    let answer = server.process.call("async_execute_query", json!({ "sql": sql }));
+    let row = &answer["rows"][0];
+    assert_eq!(row[0], "9007199254740993");
+    assert_eq!(row[1], 9_007_199_254_740_991_u64);
+    assert_eq!((&row[2], &row[3]), (&json!("Infinity"), &json!("-Infinity")));
+    assert_eq!((&row[4], &row[5]), (&json!("00FF"), &json!("\u{fffd}A")));
+    assert_eq!((&row[6], &row[7]), (&json!("a\nb,\"c\""), &json!("\u{202e}\u{1b}[31m")));
+    assert_eq!((&row[8], &row[9]), (&Value::Null, &json!("")));
+}
+
+#[test]
+fn a_page_beyond_the_end_is_empty_and_says_how_many_rows_there_are() {
+    let mut server = Server::start(&[]);
+    let answer = server.process.call("async_execute_query", json!({ "sql": "select 1 union all select 2" }));
+    let arguments = json!({ "query_id": answer["query_id"], "offset": 100 });
+    let page = server.process.call("query_result", arguments);
+    assert_eq!(
+        (&page["rows"], &page["total_rows"], &page["has_more"]),
+        (&json!([]), &json!(2), &json!(false))
+    );
+}
+
+#[test]
+fn more_calls_at_once_than_are_served_get_an_answer_each() {
+    let mut server = Server::start(&["--max-running", "2", "--max-queued", "2", "--no-deduplicate"]);
+    let calls: Vec<u64> = (0..8)
+        .map(|_| {
+            server.process.post_call("async_execute_query", json!({ "sql": ENDLESS, "wait_seconds": 0 }))
+        })
+        .collect();
+    let answers: Vec<Value> = calls.into_iter().map(|id| server.process.answer(id)).collect();
+    let refused: Vec<&Value> = answers.iter().filter(|answer| answer["result"]["isError"] == true).collect();
+    assert_eq!(refused.len(), 4, "{answers:?}");
+    for answer in refused {
+        let text = answer["result"]["content"][0]["text"].as_str().unwrap();
+        assert!(text.contains("queue is full") && text.contains("query_cancel"), "{text}");
+    }
+    still_works_when_canceled(&mut server);
+}
+
+fn still_works_when_canceled(server: &mut Server) {
+    let listed = server.process.call("query_list", json!({}));
+    for query in listed["queries"].as_array().unwrap() {
+        server.process.call("query_cancel", json!({ "query_id": query["query_id"] }));
+    }
+    still_works(server);
+}
+
+#[test]
+fn stderr_has_the_log_and_stdout_has_none_of_it() {
+    let mut server = Server::start(&["--log-level", "trace"]);
+    still_works(&mut server);
+    server.process.close_input();
+    // `message` panics on a line that is not the protocol.
+    while server.process.message(Duration::from_secs(5)).is_some() {}
+    server.process.ended(Duration::from_secs(5));
+    assert!(server.process.stderr().contains("query"), "the log is missing");
+}
+
+#[test]
+fn the_log_has_no_long_statement() {
+    let mut server = Server::start(&["--log-level", "trace"]);
+    let marker = "beyond_the_first_hundred_characters";
+    let sql = format!("select 1 as {}, 2 as {marker}", "x".repeat(120));
+    let answer = server.process.call("async_execute_query", json!({ "sql": sql }));
+    assert_eq!(answer["rows"], json!([[1, 2]]));
+    server.process.call_error("async_execute_query", json!({ "sql": format!("{sql} from nowhere") }));
+    server.process.close_input();
+    server.process.ended(Duration::from_secs(5));
+    let log = server.process.stderr();
+    assert!(log.contains("query_id") && !log.contains(marker), "{log}");
+}

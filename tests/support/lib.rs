@@ -1,0 +1,5 @@
+//! What the integration tests share.
+#![expect(clippy::expect_used, clippy::panic, reason = "a test that cannot go on says why and stops")]
+
+pub mod server_process;
+pub mod world;
