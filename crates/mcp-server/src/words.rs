@@ -126,14 +126,13 @@ pub fn after_failure(kind: Option<ErrorKind>) -> &'static str {
         Some(ErrorKind::Timeout) => {
             "Make the statement read less, or call async_execute_query again with a larger timeout_seconds."
         }
-        Some(ErrorKind::RemoteLost) => {
+        Some(ErrorKind::RemoteLost | ErrorKind::SubmitLost) => {
             "It is not known whether the statement took effect. Check that first if it writes, then run it again."
         }
         Some(
             ErrorKind::Unavailable
             | ErrorKind::Throttled
             | ErrorKind::EngineStopped
-            | ErrorKind::SubmitLost
             | ErrorKind::ResultFetch
             | ErrorKind::ResultStore,
         ) => "Call async_execute_query again; the same statement may succeed now.",

@@ -133,7 +133,7 @@ pub enum ErrorKind {
     EngineStopped,
     /// The engine no longer knows the statement; what became of it is not known.
     RemoteLost,
-    /// The engine never confirmed that it received the statement.
+    /// The engine never confirmed that it received the statement: before a write is submitted again, look.
     SubmitLost,
     /// The statement succeeded but its rows could not be fetched.
     ResultFetch,
@@ -175,7 +175,6 @@ impl ErrorKind {
             Self::Unavailable
             | Self::Throttled
             | Self::EngineStopped
-            | Self::SubmitLost
             | Self::ResultFetch
             | Self::ResultStore => true,
             Self::Sql
@@ -187,6 +186,7 @@ impl ErrorKind {
             | Self::CanceledExternally
             | Self::Timeout
             | Self::RemoteLost
+            | Self::SubmitLost
             | Self::Protocol
             | Self::Internal => false,
         }

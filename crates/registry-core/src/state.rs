@@ -320,7 +320,8 @@ impl Draft<'_> {
         self.record.unreachable.clone().unwrap_or_else(|| {
             ErrorInfo::new(
                 ErrorKind::SubmitLost,
-                "the engine never confirmed that it received the statement and does not know it; submit it again",
+                "the engine never confirmed that it received the statement and does not know it; if it writes, look \
+                 whether it took effect before submitting it again",
             )
         })
     }
