@@ -1,0 +1,9 @@
+//! Snowflake behind the registry's [`Backend`](registry_core::Backend) trait.
+//!
+//! Two protocols serve it. The *SQL API v2* is the first choice: stateless, documented, and safe against a crash
+//! between a submission and its answer. The *driver protocol* serves password sign-in and everything that needs a
+//! session.
+
+pub mod auth;
+pub mod config;
+mod secret;
