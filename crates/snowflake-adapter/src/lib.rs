@@ -6,4 +6,15 @@
 
 pub mod auth;
 pub mod config;
+
+mod breaker;
+mod error;
+mod http;
+mod retry;
 mod secret;
+mod sql_api;
+mod values;
+mod wire;
+
+pub use retry::RetryPolicy;
+pub use sql_api::SqlApiBackend;

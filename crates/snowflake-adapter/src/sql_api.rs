@@ -1,0 +1,86 @@
+//! Snowflake over its SQL API v2: stateless, so that any process with the credential can go on with any statement.
+//!
+//! `reply` says what an answer means, once for all calls; `service` makes the calls; the rest decides what the
+//! meaning is for a submission, a check, a fetch, a lookup.
+
+mod fetch;
+mod lookup;
+mod parameters;
+mod reply;
+mod service;
+mod session;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use registry_core::Backend;
+use registry_core::backend::{BackendError, CancelReply, EngineLifetime, Session};
+use registry_core::error::ErrorKind;
+use registry_core::id::RemoteHandle;
+
+use crate::config::SnowflakeConfig;
+use crate::retry::RetryPolicy;
+use reply::Meaning;
+use service::{Handle, Service};
+use session::SqlApiSession;
+
+/// One account, as one user, over the SQL API v2.
+#[derive(Debug)]
+pub struct SqlApiBackend {
+    service: Arc<Service>,
+    target: String,
+}
+
+impl SqlApiBackend {
+    /// A backend for one connection. Nothing is sent yet.
+    pub fn new(config: &SnowflakeConfig) -> Result<Self, BackendError> {
+        Self::with_retry(config, RetryPolicy::default())
+    }
+
+    /// The same with another way to repeat calls.
+    pub fn with_retry(config: &SnowflakeConfig, policy: RetryPolicy) -> Result<Self, BackendError> {
+        let service = Arc::new(Service::new(config, policy)?);
+        Ok(Self { service, target: target(config) })
+    }
+}
+
+/// Whose statements these are. Parts that the account decides are left open.
+fn target(config: &SnowflakeConfig) -> String {
+    let or_open = |part: &Option<String>| part.clone().unwrap_or_else(|| "-".to_owned());
+    format!("snowflake:{}/{}/{}", config.account, or_open(&config.user), or_open(&config.context.role))
+}
+
+#[async_trait]
+impl Backend for SqlApiBackend {
+    fn kind(&self) -> &'static str {
+        "snowflake"
+    }
+
+    fn target(&self) -> String {
+        self.target.clone()
+    }
+
+    fn lifetime(&self) -> EngineLifetime {
+        EngineLifetime::Remote
+    }
+
+    /// What cannot be sent fails here already, where it is certain that nothing was.
+    async fn open_session(&self) -> Result<Box<dyn Session>, BackendError> {
+        self.service.ready().await?;
+        Ok(Box::new(SqlApiSession::new(Arc::clone(&self.service))))
+    }
+
+    async fn cancel(&self, handle: &RemoteHandle) -> Result<CancelReply, BackendError> {
+        let Some(handle) = Handle::parse(handle.as_str()) else { return Ok(CancelReply::NotRunning) };
+        let reply = self.service.cancel(handle).await?;
+        match reply.meaning {
+            // The code of a cancellation, or none at all.
+            Meaning::Canceled | Meaning::Rows => Ok(CancelReply::Accepted),
+            Meaning::NotFound(_) => Ok(CancelReply::NotRunning),
+            Meaning::Forbidden(error) => Ok(CancelReply::Refused(error)),
+            other => Err(other.into_error(ErrorKind::Protocol)),
+        }
+    }
+}

@@ -1,0 +1,127 @@
+//! The parameters that go with a statement.
+
+use std::collections::BTreeMap;
+
+use registry_core::backend::BackendError;
+use registry_core::error::ErrorKind;
+use registry_core::id::RequestId;
+use serde_json::{Map, Value, json};
+
+/// The longest tag that the engine keeps.
+const MAX_TAG: usize = 2_000;
+
+/// What a user may set; the service knows no other names.
+const ALLOWED: [&str; 11] = [
+    "client_result_chunk_size",
+    "date_output_format",
+    "rows_per_resultset",
+    "time_output_format",
+    "timestamp_ltz_output_format",
+    "timestamp_ntz_output_format",
+    "timestamp_output_format",
+    "timestamp_tz_output_format",
+    "timezone",
+    "use_cached_result",
+    "query_tag",
+];
+
+/// Settings of the account would reach into results, so everything that shapes text is said anew.
+const PINNED: [(&str, &str); 8] = [
+    ("binary_output_format", "HEX"),
+    ("date_output_format", "YYYY-MM-DD"),
+    ("time_output_format", "HH24:MI:SS.FF"),
+    ("timestamp_output_format", "YYYY-MM-DD HH24:MI:SS.FF"),
+    ("timestamp_ltz_output_format", "YYYY-MM-DD HH24:MI:SS.FFTZH:TZM"),
+    ("timestamp_ntz_output_format", "YYYY-MM-DD HH24:MI:SS.FF"),
+    ("timestamp_tz_output_format", "YYYY-MM-DD HH24:MI:SS.FFTZH:TZM"),
+    ("timezone", "UTC"),
+];
+
+/// The parameters of every statement of a connection.
+#[derive(Debug, Clone)]
+pub(super) struct Parameters(BTreeMap<String, String>);
+
+impl Parameters {
+    /// Ours, with the user's over them. A parameter that the service does not know is refused here rather than passed
+    /// over there.
+    pub(super) fn new(wanted: &[(String, String)]) -> Result<Self, BackendError> {
+        let mut all: BTreeMap<String, String> =
+            PINNED.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        for (name, value) in wanted {
+            let name = name.to_ascii_lowercase();
+            if !ALLOWED.contains(&name.as_str()) {
+                return Err(BackendError::new(ErrorKind::Configuration, not_allowed(&name)));
+            }
+            all.insert(name, value.clone());
+        }
+        // One statement at a time: the lifecycle knows one end and one result.
+        all.insert("multi_statement_count".to_owned(), "1".to_owned());
+        Ok(Self(all))
+    }
+
+    /// The parameters of one statement.
+    pub(super) fn tagged(&self, tag: String) -> BTreeMap<String, String> {
+        let mut all = self.0.clone();
+        all.insert("query_tag".to_owned(), tag);
+        all
+    }
+}
+
+fn not_allowed(name: &str) -> String {
+    format!(
+        "the session parameter {name} cannot be set over the SQL API; remove it, or set protocol = \"driver\" for this \
+         connection (allowed: {})",
+        ALLOWED.join(", ")
+    )
+}
+
+/// The tag of a statement with its request id in it, by which a lost statement is found again.
+pub(super) fn statement_tag(tag: &str, request_id: RequestId) -> String {
+    let mut fields = match serde_json::from_str(tag) {
+        Ok(Value::Object(fields)) => fields,
+        _ => Map::from_iter([("tag".to_owned(), json!(tag))]),
+    };
+    fields.insert("request_id".to_owned(), json!(request_id.to_string()));
+    let text = Value::Object(fields).to_string();
+    if text.len() <= MAX_TAG { text } else { json!({ "request_id": request_id.to_string() }).to_string() }
+}
+
+/// What a lookup searches tags for; never part of the tag of a lookup.
+pub(super) fn tag_mark(request_id: RequestId) -> String {
+    format!("\"request_id\":\"{request_id}\"")
+}
+
+/// The tag of a lookup itself.
+pub(super) fn lookup_tag(request_id: RequestId) -> String {
+    json!({ "app": "async-query-mcp", "lookup": request_id.to_string() }).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_users_parameters_win_except_where_decoding_depends_on_ours() {
+        let user = [("TIMEZONE".to_owned(), "Europe/Berlin".to_owned())];
+        let all = Parameters::new(&user).unwrap().tagged("t".to_owned());
+        assert_eq!(all["timezone"], "Europe/Berlin");
+        assert_eq!(all["multi_statement_count"], "1");
+        assert_eq!(all["query_tag"], "t");
+        for name in ["binary_output_format", "multi_statement_count", "week_start"] {
+            let error = Parameters::new(&[(name.to_owned(), "x".to_owned())]).unwrap_err();
+            assert_eq!(error.0.kind, ErrorKind::Configuration);
+            assert!(error.0.message.contains(name), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_tag_carries_its_request_id_and_a_lookups_tag_does_not() {
+        let id = RequestId::generate();
+        for tag in [r#"{"app":"a","query_id":"q_1"}"#, "plain", "", "[1]", &"x".repeat(5_000)] {
+            let tag = statement_tag(tag, id);
+            assert!(tag.contains(&tag_mark(id)) && tag.len() <= MAX_TAG, "{tag}");
+        }
+        assert!(statement_tag(r#"{"query_id":"q_1"}"#, id).starts_with(r#"{"query_id":"q_1","#));
+        assert!(!lookup_tag(id).contains(&tag_mark(id)));
+    }
+}

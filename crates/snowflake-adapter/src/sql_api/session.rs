@@ -1,0 +1,159 @@
+//! One query at Snowflake. The API keeps no session; this one keeps what an answer said that will be asked for next.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use registry_core::backend::{
+    BackendError, FetchError, Lookup, Progress, Rows, Session, Submission, SubmitError,
+};
+use registry_core::error::{ErrorInfo, ErrorKind};
+use registry_core::id::{RemoteHandle, RequestId};
+use registry_core::record::RemotePhase;
+use registry_core::results::{ResultWriter, StoredRows};
+
+use super::fetch::{self, FirstPart};
+use super::lookup;
+use super::reply::{Meaning, Reply};
+use super::service::{Handle, Service, Submitted};
+use crate::http::Failure;
+
+#[derive(Debug)]
+pub(super) struct SqlApiSession {
+    service: Arc<Service>,
+    ended: Option<Ended>,
+}
+
+/// A statement that is known to have ended; an end does not change.
+#[derive(Debug)]
+struct Ended {
+    handle: Handle,
+    progress: Progress,
+    /// Came with the news of a success, until it is used.
+    first: Option<FirstPart>,
+}
+
+impl SqlApiSession {
+    pub(super) fn new(service: Arc<Service>) -> Self {
+        Self { service, ended: None }
+    }
+
+    /// A handle, with or without the end that came along with it.
+    fn taken(&mut self, handle: Handle, meaning: Meaning, body: Vec<u8>) -> RemoteHandle {
+        self.ended = Ended::new(handle, meaning, body);
+        RemoteHandle::new(handle.to_string())
+    }
+}
+
+impl Ended {
+    fn new(handle: Handle, meaning: Meaning, body: Vec<u8>) -> Option<Self> {
+        let mut first = None;
+        let progress = match meaning {
+            Meaning::Result(head) => {
+                first = Some(FirstPart { head, body });
+                Progress::Succeeded(Rows::AtEngine)
+            }
+            Meaning::Failed(error) => Progress::Failed(error),
+            Meaning::Canceled => Progress::Aborted,
+            Meaning::TimedOut => Progress::TimedOut,
+            _ => return None,
+        };
+        Some(Self { handle, progress, first })
+    }
+}
+
+#[async_trait]
+impl Session for SqlApiSession {
+    async fn submit(&mut self, submission: Submission) -> Result<RemoteHandle, SubmitError> {
+        let Submitted { outcome, in_doubt } = self.service.submit(&submission).await;
+        let is_repeat = in_doubt || submission.retry;
+        let reply = match outcome {
+            Ok(reply) => reply,
+            Err(failure) if !in_doubt && is_hopeless(&failure) => {
+                return Err(SubmitError::Rejected(BackendError::from(failure).0));
+            }
+            Err(failure) => return Err(SubmitError::Unclear(failure.into())),
+        };
+        let rejected = |error: ErrorInfo| match in_doubt {
+            true => SubmitError::Unclear(BackendError(error)),
+            false => SubmitError::Rejected(error),
+        };
+        let Reply { meaning, handle, body, .. } = reply;
+        match (meaning, handle) {
+            (
+                meaning @ (Meaning::Running | Meaning::Result(_) | Meaning::Canceled | Meaning::TimedOut),
+                Some(handle),
+            ) => Ok(self.taken(handle, meaning, body)),
+            // The end of what an earlier submission started is no rejection.
+            (meaning @ Meaning::Failed(_), Some(handle)) if is_repeat => {
+                Ok(self.taken(handle, meaning, body))
+            }
+            (
+                Meaning::Failed(error)
+                | Meaning::Unauthenticated(error)
+                | Meaning::Forbidden(error)
+                | Meaning::Refused(error),
+                _,
+            ) => Err(rejected(error)),
+            (Meaning::NotFound(error), _) => Err(rejected(no_api(error))),
+            (meaning, _) => Err(SubmitError::Unclear(meaning.into_error(ErrorKind::Protocol))),
+        }
+    }
+
+    async fn lookup(&mut self, request_id: RequestId) -> Result<Lookup, BackendError> {
+        lookup::find(&self.service, request_id).await
+    }
+
+    async fn check(&mut self, handle: &RemoteHandle) -> Result<Progress, BackendError> {
+        let Some(handle) = Handle::parse(handle.as_str()) else { return Ok(Progress::NoData) };
+        if let Some(ended) = self.ended.as_ref().filter(|ended| ended.handle == handle) {
+            return Ok(ended.progress.clone());
+        }
+        let reply = self.service.status(handle).await?;
+        if reply.handle.is_some_and(|named| named != handle) {
+            return Err(wrong_statement());
+        }
+        match reply.meaning {
+            // The API does not tell waiting from running.
+            Meaning::Running => Ok(Progress::Running(RemotePhase::Running)),
+            Meaning::NotFound(_) => Ok(Progress::NoData),
+            meaning => match Ended::new(handle, meaning.clone(), reply.body) {
+                Some(ended) => Ok(self.ended.insert(ended).progress.clone()),
+                None => Err(meaning.into_error(ErrorKind::Protocol)),
+            },
+        }
+    }
+
+    async fn fetch(&mut self, handle: &RemoteHandle, rows: ResultWriter) -> Result<StoredRows, FetchError> {
+        let Some(handle) = Handle::parse(handle.as_str()) else {
+            let text = "this is no statement of Snowflake's, so it has no rows there";
+            return Err(FetchError::Final(ErrorInfo::new(ErrorKind::ResultFetch, text)));
+        };
+        let ended = self.ended.as_mut().filter(|ended| ended.handle == handle);
+        let first = ended.and_then(|ended| ended.first.take());
+        fetch::fetch(&self.service, handle, first, rows).await
+    }
+
+    async fn close(self: Box<Self>) -> Result<(), BackendError> {
+        Ok(())
+    }
+}
+
+fn wrong_statement() -> BackendError {
+    BackendError::new(ErrorKind::Protocol, "Snowflake answered for another statement than the one asked for")
+}
+
+/// Whether nothing was done at the service, and nothing will be until somebody mends it.
+fn is_hopeless(failure: &Failure) -> bool {
+    match failure {
+        Failure::Redirected(_) => true,
+        Failure::NoToken(error) => !error.0.kind.is_retryable(),
+        Failure::NotSent(_) | Failure::Paused(_) | Failure::NoAnswer(_) | Failure::Unusable(_) => false,
+    }
+}
+
+/// Where a statement is to be made, "not found" can only mean the place.
+fn no_api(error: ErrorInfo) -> ErrorInfo {
+    let message =
+        "there is no SQL API at this address; check the account or host of the connection".to_owned();
+    ErrorInfo { kind: ErrorKind::Configuration, message, ..error }
+}
