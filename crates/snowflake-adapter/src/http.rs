@@ -124,6 +124,11 @@ impl Http {
         Ok(Self { client, base: config.base_url.clone(), account })
     }
 
+    /// The client itself, for a protocol that makes its requests in other ways.
+    pub(crate) fn client(&self) -> &Client {
+        &self.client
+    }
+
     /// What all connections to this account share.
     pub(crate) fn account(&self) -> &Account {
         &self.account
@@ -258,7 +263,7 @@ pub(crate) fn authorization(value: &str) -> Result<(HeaderName, HeaderValue), Ba
 }
 
 /// This machine is not reached through a proxy.
-fn is_loopback(url: &Url) -> bool {
+pub(crate) fn is_loopback(url: &Url) -> bool {
     let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
     host == "localhost" || host.parse().is_ok_and(|address: IpAddr| address.is_loopback())
 }
@@ -280,7 +285,7 @@ fn clock_ahead(headers: &HeaderMap) -> Option<i64> {
 }
 
 /// An error with everything behind it, on one line.
-fn causes(error: &dyn std::error::Error) -> String {
+pub(crate) fn causes(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut next = error.source();
     while let Some(cause) = next {

@@ -6,6 +6,7 @@
 
 pub mod auth;
 pub mod config;
+pub mod driver;
 
 mod breaker;
 mod error;
@@ -16,5 +17,6 @@ mod sql_api;
 mod values;
 mod wire;
 
+pub use driver::DriverBackend;
 pub use retry::RetryPolicy;
 pub use sql_api::SqlApiBackend;

@@ -3,6 +3,7 @@
 //! Numbers are exact, moments are text in one form, and what is not known stays as it was given: the statement has
 //! succeeded, and one odd value is no reason to lose its rows.
 
+pub(crate) mod arrow;
 pub(crate) mod json;
 mod number;
 mod row;
@@ -12,10 +13,6 @@ mod time;
 
 use registry_core::results::ColumnMeta;
 
-#[cfg_attr(
-    not(test),
-    expect(unused_imports, reason = "numbers come as text in JSON and as integers in Arrow")
-)]
 pub(crate) use number::push_decimal;
 pub(crate) use row::RowBuffer;
 pub(crate) use time::{Zone, push_date, push_time, push_timestamp};

@@ -3,7 +3,6 @@
 use std::fmt::Write;
 
 /// Appends `unscaled` × 10^-`scale`, with all digits that the scale stands for.
-#[cfg_attr(not(test), expect(dead_code, reason = "numbers come as text in JSON and as integers in Arrow"))]
 pub(crate) fn push_decimal(unscaled: i128, scale: u32, out: &mut String) {
     let digits = unscaled.unsigned_abs().to_string();
     let scale = scale as usize;

@@ -1,0 +1,348 @@
+//! One query's way through Snowflake: submitted, looked for, checked, watched, fetched.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use registry_core::backend::{
+    BackendError, FetchError, Lookup, Progress, Rows, Session, Submission, SubmitError,
+};
+use registry_core::error::{ErrorInfo, ErrorKind};
+use registry_core::id::{RemoteHandle, RequestId};
+use registry_core::results::{ResultWriter, StoredRows};
+use serde_json::{Map, Value, json};
+use tokio::time::Instant;
+use uuid::Uuid;
+
+use super::error::{CallError, fault};
+use super::pool::{Lease, Pool, SIGN_INS, no_session_lasts, statement};
+use super::requests::{Attempt, Requests};
+use super::rows::{fetch_rows, first_text};
+use super::session::SnowflakeSession;
+use super::status::{UnknownWords, progress};
+use super::transport::{Call, Mark};
+use super::watch::Watch;
+use crate::wire::driver::{Envelope, QueryFacts};
+
+/// Snowflake takes no longer tag.
+const MAX_TAG: usize = 2000;
+
+/// What all sessions of one backend share.
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub(super) pool: Arc<Pool>,
+    pub(super) requests: Requests,
+    pub(super) unknown: UnknownWords,
+}
+
+/// What one query uses. It borrows sessions at Snowflake for its calls and owns none.
+#[derive(Debug)]
+pub(super) struct Statement {
+    shared: Arc<Shared>,
+    /// The session that runs the statement, where this process submitted it.
+    home: Option<Arc<SnowflakeSession>>,
+    watch: Watch,
+}
+
+/// What one try to submit came to.
+enum Tried {
+    Answered(Envelope),
+    /// It never arrived; the session is gone.
+    SessionGone,
+    Failed {
+        error: CallError,
+        may_have_arrived: bool,
+    },
+}
+
+impl Statement {
+    pub(super) fn new(shared: Arc<Shared>) -> Self {
+        Self { shared, home: None, watch: Watch::default() }
+    }
+
+    /// A first submission, or one that is known not to have left.
+    async fn submit_afresh(&mut self, submission: &Submission) -> Result<RemoteHandle, SubmitError> {
+        let id = submission.request_id;
+        self.shared.requests.set(id, Attempt::NotSent);
+        for _ in 0..=SIGN_INS {
+            let lease = self.shared.pool.lease().await.map_err(not_sent)?;
+            self.shared.requests.set(id, Attempt::Sent(Arc::clone(&lease.session)));
+            match self.try_submit(&lease.session, submission, false).await {
+                Tried::SessionGone => self.shared.requests.set(id, Attempt::NotSent),
+                tried => return self.judge(&lease.session, id, tried),
+            }
+        }
+        Err(SubmitError::Rejected(no_session_lasts().0))
+    }
+
+    /// The session recognises its own request: a statement that arrived is not run again.
+    async fn submit_again(
+        &mut self,
+        session: Arc<SnowflakeSession>,
+        submission: &Submission,
+    ) -> Result<RemoteHandle, SubmitError> {
+        match self.try_submit(&session, submission, true).await {
+            Tried::SessionGone => self.search(submission.request_id).await,
+            tried => self.judge(&session, submission.request_id, tried),
+        }
+    }
+
+    /// Nothing may be sent any more, but the first try may have arrived.
+    async fn search(&mut self, id: RequestId) -> Result<RemoteHandle, SubmitError> {
+        match self.lookup(id).await {
+            Ok(Lookup::Found(handle)) => Ok(handle),
+            Ok(Lookup::Missing | Lookup::NeverArrived) => Err(SubmitError::Unclear(BackendError::new(
+                ErrorKind::Unavailable,
+                "Snowflake's history does not show the statement yet",
+            ))),
+            Err(error) => Err(SubmitError::Unclear(error)),
+        }
+    }
+
+    async fn try_submit(&self, session: &SnowflakeSession, submission: &Submission, repeated: bool) -> Tried {
+        let id = submission.request_id.to_string();
+        let mut body = statement(&submission.sql, true, session.next_sequence());
+        body.parameters = parameters(submission);
+        let mark = Mark::with_id(id.clone()).at(u32::from(repeated), 0);
+        session.owes_answer(&id);
+        let deadline = Instant::now() + self.shared.pool.transport().deadlines().request;
+        let (answer, lost) = session.persist(Call::Submit(&body), &mark, deadline).await;
+        let may_have_arrived = lost || repeated;
+        let tried = match answer {
+            Ok(envelope) => Tried::Answered(envelope),
+            Err(CallError::SessionEnded) if !may_have_arrived || repeated => Tried::SessionGone,
+            Err(error) => Tried::Failed { error, may_have_arrived },
+        };
+        if !matches!(tried, Tried::Failed { may_have_arrived: true, .. }) {
+            session.answered(&id);
+        }
+        tried
+    }
+
+    /// What an answer, or the lack of one, says about the statement.
+    fn judge(
+        &mut self,
+        session: &Arc<SnowflakeSession>,
+        id: RequestId,
+        tried: Tried,
+    ) -> Result<RemoteHandle, SubmitError> {
+        let envelope = match tried {
+            Tried::Answered(envelope) => envelope,
+            Tried::SessionGone => return Err(SubmitError::Unclear(CallError::SessionEnded.into())),
+            Tried::Failed { error, may_have_arrived: true } => {
+                return Err(SubmitError::Unclear(error.into()));
+            }
+            Tried::Failed { error, may_have_arrived: false } => {
+                self.shared.requests.set(id, Attempt::NotSent);
+                return Err(not_sent(error.into()));
+            }
+        };
+        let facts: QueryFacts = envelope.data_or_default();
+        let handle = facts.query_id.filter(|id| is_query_id(id)).map(RemoteHandle::new);
+        if envelope.is_in_progress() || envelope.is_success() {
+            let Some(handle) = handle else { return Err(SubmitError::Unclear(no_handle())) };
+            self.taken(session, id, &handle, envelope);
+            return Ok(handle);
+        }
+        Err(SubmitError::Rejected(fault(&envelope).statement_error()))
+    }
+
+    /// An answer may be the result already; then nobody asks for it again.
+    fn taken(
+        &mut self,
+        session: &Arc<SnowflakeSession>,
+        id: RequestId,
+        handle: &RemoteHandle,
+        envelope: Envelope,
+    ) {
+        self.shared.requests.set(id, Attempt::Taken(handle.clone()));
+        self.home = Some(Arc::clone(session));
+        if envelope.is_in_progress() {
+            session.runs(handle.as_str());
+        } else {
+            self.watch.keep(handle, envelope);
+        }
+    }
+
+    async fn find_by_tag(&self, id: RequestId) -> Result<Lookup, BackendError> {
+        // The id is a UUID of ours and needs no quoting. The tag of this statement does not contain it.
+        let sql = format!(
+            "select query_id from table(information_schema.query_history_by_user(result_limit => 10000)) \
+             where contains(query_tag, '{id}') order by start_time limit 1"
+        );
+        for _ in 0..=SIGN_INS {
+            let lease: Lease = self.shared.pool.lease().await?;
+            let body = statement(&sql, false, lease.session.next_sequence());
+            let deadline = Instant::now() + self.shared.pool.transport().deadlines().request;
+            let (answer, _) = lease.session.persist(Call::Submit(&body), &Mark::new(), deadline).await;
+            match answer {
+                Err(CallError::SessionEnded) => {}
+                Err(error) => return Err(error.into()),
+                Ok(envelope) => return found(&envelope),
+            }
+        }
+        Err(no_session_lasts())
+    }
+
+    async fn ask(&self, handle: &RemoteHandle) -> Result<Progress, BackendError> {
+        let envelope = self.shared.pool.look(self.home.as_ref(), Call::Status(handle.as_str())).await?;
+        progress(&envelope, &self.shared.unknown).ok_or_else(|| {
+            BackendError(
+                fault(&envelope).explained(ErrorKind::Protocol, "the statement's state could not be read"),
+            )
+        })
+    }
+}
+
+#[async_trait]
+impl Session for Statement {
+    async fn submit(&mut self, submission: Submission) -> Result<RemoteHandle, SubmitError> {
+        match self.shared.requests.get(submission.request_id) {
+            Some(Attempt::Taken(handle)) => Ok(handle),
+            Some(Attempt::Sent(session)) if !session.has_ended() => {
+                self.submit_again(session, &submission).await
+            }
+            Some(Attempt::NotSent) => self.submit_afresh(&submission).await,
+            None if !submission.retry => self.submit_afresh(&submission).await,
+            Some(Attempt::Sent(_)) | None => self.search(submission.request_id).await,
+        }
+    }
+
+    async fn lookup(&mut self, request_id: RequestId) -> Result<Lookup, BackendError> {
+        match self.shared.requests.get(request_id) {
+            Some(Attempt::Taken(handle)) => return Ok(Lookup::Found(handle)),
+            Some(Attempt::NotSent) => return Ok(Lookup::NeverArrived),
+            Some(Attempt::Sent(_)) | None => {}
+        }
+        let lookup = self.find_by_tag(request_id).await?;
+        if let Lookup::Found(handle) = &lookup {
+            if let Some(Attempt::Sent(session)) = self.shared.requests.get(request_id) {
+                session.runs(handle.as_str());
+                session.answered(&request_id.to_string());
+            }
+            self.shared.requests.set(request_id, Attempt::Taken(handle.clone()));
+        }
+        Ok(lookup)
+    }
+
+    async fn check(&mut self, handle: &RemoteHandle) -> Result<Progress, BackendError> {
+        if !is_query_id(handle.as_str()) {
+            return Ok(Progress::NoData);
+        }
+        if self.watch.has_result(handle) {
+            self.shared.pool.settled(handle.as_str());
+            return Ok(Progress::Succeeded(Rows::AtEngine));
+        }
+        let progress = self.ask(handle).await?;
+        if !matches!(progress, Progress::Running(_) | Progress::NoData) {
+            self.shared.pool.settled(handle.as_str());
+        }
+        Ok(progress)
+    }
+
+    async fn changed(&mut self, handle: &RemoteHandle) {
+        if is_query_id(handle.as_str()) {
+            self.watch.news(&self.shared.pool, self.home.as_ref(), handle).await;
+        } else {
+            std::future::pending().await
+        }
+    }
+
+    async fn fetch(&mut self, handle: &RemoteHandle, rows: ResultWriter) -> Result<StoredRows, FetchError> {
+        let kept = self.watch.take_result(handle);
+        fetch_rows(&self.shared.pool, self.home.as_ref(), handle, kept, rows).await
+    }
+
+    async fn close(self: Box<Self>) -> Result<(), BackendError> {
+        Ok(())
+    }
+}
+
+/// Whether the text is a query id, fit for an address and for a statement.
+pub(super) fn is_query_id(text: &str) -> bool {
+    text.len() == 36 && Uuid::try_parse(text).is_ok()
+}
+
+fn found(envelope: &Envelope) -> Result<Lookup, BackendError> {
+    if envelope.is_in_progress() {
+        return Err(BackendError::new(
+            ErrorKind::Unavailable,
+            "Snowflake's history takes too long to answer",
+        ));
+    }
+    if !envelope.is_success() {
+        let text = "Snowflake's history could not be searched; give the connection a database";
+        return Err(BackendError(fault(envelope).explained(ErrorKind::Unavailable, text)));
+    }
+    let first = first_text(envelope)?;
+    Ok(first.filter(|id| is_query_id(id)).map_or(Lookup::Missing, |id| Lookup::Found(RemoteHandle::new(id))))
+}
+
+/// Nothing left: what trying again cannot mend is told at once.
+fn not_sent(error: BackendError) -> SubmitError {
+    match error.0.kind {
+        ErrorKind::Authentication
+        | ErrorKind::Permission
+        | ErrorKind::Configuration
+        | ErrorKind::Protocol => SubmitError::Rejected(error.0),
+        _ => SubmitError::Unclear(error),
+    }
+}
+
+fn no_handle() -> BackendError {
+    BackendError::new(ErrorKind::Protocol, "Snowflake took the statement but told no query id")
+}
+
+/// The statement's own parameters, on top of the session's.
+fn parameters(submission: &Submission) -> Map<String, Value> {
+    let seconds = submission.time_limit.as_secs().clamp(1, 604_800);
+    let mut parameters = Map::new();
+    parameters.insert("QUERY_TAG".to_owned(), json!(tag(&submission.tag, submission.request_id)));
+    parameters.insert("STATEMENT_TIMEOUT_IN_SECONDS".to_owned(), json!(seconds));
+    parameters.insert("MULTI_STATEMENT_COUNT".to_owned(), json!(1));
+    parameters
+}
+
+/// The tag with the request id in it, by which a lost statement is found; the id before everything else.
+fn tag(tag: &str, id: RequestId) -> String {
+    let mut parts = match serde_json::from_str(tag) {
+        Ok(Value::Object(parts)) => parts,
+        _ => Map::from_iter([("tag".to_owned(), json!(tag))]),
+    };
+    parts.insert("request_id".to_owned(), json!(id.to_string()));
+    let text = Value::Object(parts).to_string();
+    if text.chars().count() <= MAX_TAG { text } else { json!({ "request_id": id.to_string() }).to_string() }
+}
+
+/// A query's error in words, for the parts that only know that rows are not to be had.
+pub(super) fn lost_rows(message: impl Into<String>) -> ErrorInfo {
+    ErrorInfo::new(ErrorKind::ResultFetch, message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tag_carries_the_request_id_and_stays_within_its_length() {
+        let id = RequestId::generate();
+        let short: Value = serde_json::from_str(&tag(r#"{"app":"a","client":"c"}"#, id)).unwrap();
+        assert_eq!(short, json!({ "app": "a", "client": "c", "request_id": id.to_string() }));
+        assert!(tag("plain", id).contains(r#""tag":"plain""#));
+        let long = tag(&json!({ "client": "x".repeat(5000) }).to_string(), id);
+        assert!(long.len() < MAX_TAG && long.contains(&id.to_string()));
+    }
+
+    #[test]
+    fn only_a_uuid_in_its_usual_form_is_a_query_id() {
+        assert!(is_query_id("01b4ae32-0001-d0ae-0000-0001a2b3c4d5"));
+        for bad in [
+            "",
+            "q_0",
+            "01b4ae320001d0ae00000001a2b3c4d5",
+            "{01b4ae32-0001-d0ae-0000-0001a2b3c4d5}",
+            "01b4ae32-0001-d0ae-0000-0001a2b3c4d'",
+        ] {
+            assert!(!is_query_id(bad), "{bad}");
+        }
+    }
+}

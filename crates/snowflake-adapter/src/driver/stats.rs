@@ -1,0 +1,64 @@
+//! Counters of what the sessions at Snowflake do.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Counters and gauges of one backend's sessions at one moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct SessionStats {
+    /// Sessions that were opened.
+    pub opened: u64,
+    /// Sessions that were closed, by whatever way; each once.
+    pub closed: u64,
+    /// Sign-ins that were sent.
+    pub logins: u64,
+    /// Goodbyes that were said to Snowflake.
+    pub logouts: u64,
+    /// Tokens that were renewed.
+    pub renewals: u64,
+    /// Heartbeats that were answered.
+    pub heartbeats: u64,
+    /// Sessions that serve a call now.
+    pub in_use: u64,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Counters {
+    pub(super) opened: Counter,
+    pub(super) closed: Counter,
+    pub(super) logins: Counter,
+    pub(super) logouts: Counter,
+    pub(super) renewals: Counter,
+    pub(super) heartbeats: Counter,
+    pub(super) in_use: Counter,
+}
+
+impl Counters {
+    pub(super) fn snapshot(&self) -> SessionStats {
+        SessionStats {
+            opened: self.opened.get(),
+            closed: self.closed.get(),
+            logins: self.logins.get(),
+            logouts: self.logouts.get(),
+            renewals: self.renewals.get(),
+            heartbeats: self.heartbeats.get(),
+            in_use: self.in_use.get(),
+        }
+    }
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Counter(AtomicU64);
+
+impl Counter {
+    pub(super) fn add_one(&self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn take_one(&self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
