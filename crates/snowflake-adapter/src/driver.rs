@@ -29,12 +29,12 @@ use crate::auth::Authenticator;
 use crate::config::{Credentials, SnowflakeConfig};
 use crate::retry::RetryPolicy;
 
+mod attempt;
 mod cancel;
 mod chunks;
 mod error;
 mod middleware;
 mod pool;
-mod requests;
 mod rows;
 mod session;
 mod sign_in;
@@ -46,8 +46,8 @@ mod tests;
 mod transport;
 mod watch;
 
+use crate::requests::Requests;
 use pool::Pool;
-use requests::Requests;
 use sign_in::SignIn;
 use statement::{Shared, Statement};
 use stats::Counters;

@@ -11,6 +11,7 @@ pub mod driver;
 mod breaker;
 mod error;
 mod http;
+mod requests;
 mod retry;
 mod secret;
 mod sql_api;

@@ -13,14 +13,15 @@ use serde_json::{Map, Value, json};
 use tokio::time::Instant;
 use uuid::Uuid;
 
+use super::attempt::Attempt;
 use super::error::{CallError, fault};
 use super::pool::{Lease, Pool, SIGN_INS, no_session_lasts, statement};
-use super::requests::{Attempt, Requests};
 use super::rows::{fetch_rows, first_text};
 use super::session::SnowflakeSession;
 use super::status::{UnknownWords, progress};
 use super::transport::{Call, Mark};
 use super::watch::Watch;
+use crate::requests::Requests;
 use crate::wire::driver::{Envelope, QueryFacts};
 
 /// Snowflake takes no longer tag.
@@ -30,7 +31,7 @@ const MAX_TAG: usize = 2000;
 #[derive(Debug)]
 pub(super) struct Shared {
     pub(super) pool: Arc<Pool>,
-    pub(super) requests: Requests,
+    pub(super) requests: Requests<Attempt>,
     pub(super) unknown: UnknownWords,
 }
 

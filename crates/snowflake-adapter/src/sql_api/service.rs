@@ -16,6 +16,7 @@ use super::reply::{self, Meaning, Reply};
 use crate::auth::{Authenticator, BearerToken};
 use crate::config::{SnowflakeConfig, StatementContext};
 use crate::http::{Answer, Ceiling, Failure, Http, Request, authorization};
+use crate::requests::Requests;
 use crate::retry::{Judgement, RetryPolicy, Verdict, repeat};
 use crate::wire::sql_api::StatementBody;
 
@@ -52,6 +53,8 @@ pub(super) struct Service {
     policy: RetryPolicy,
     /// For one call, its repeats included.
     patience: Duration,
+    /// Snowflake recognises a repeat of what succeeded; of what was stopped or failed, only we do.
+    pub(super) taken: Requests<Handle>,
 }
 
 /// A submission's answer, and whether an earlier attempt within the same call may have been taken.
@@ -72,6 +75,7 @@ impl Service {
             parameters: Parameters::new(&config.session_parameters)?,
             policy,
             patience: config.deadlines.request,
+            taken: Requests::default(),
         })
     }
 

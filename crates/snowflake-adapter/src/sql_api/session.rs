@@ -42,29 +42,9 @@ impl SqlApiSession {
         self.ended = Ended::new(handle, meaning, body);
         RemoteHandle::new(handle.to_string())
     }
-}
 
-impl Ended {
-    fn new(handle: Handle, meaning: Meaning, body: Vec<u8>) -> Option<Self> {
-        let mut first = None;
-        let progress = match meaning {
-            Meaning::Result(head) => {
-                first = Some(FirstPart { head, body });
-                Progress::Succeeded(Rows::AtEngine)
-            }
-            Meaning::Failed(error) => Progress::Failed(error),
-            Meaning::Canceled => Progress::Aborted,
-            Meaning::TimedOut => Progress::TimedOut,
-            _ => return None,
-        };
-        Some(Self { handle, progress, first })
-    }
-}
-
-#[async_trait]
-impl Session for SqlApiSession {
-    async fn submit(&mut self, submission: Submission) -> Result<RemoteHandle, SubmitError> {
-        let Submitted { outcome, in_doubt } = self.service.submit(&submission).await;
+    async fn submit_once(&mut self, submission: &Submission) -> Result<RemoteHandle, SubmitError> {
+        let Submitted { outcome, in_doubt } = self.service.submit(submission).await;
         let is_repeat = in_doubt || submission.retry;
         let reply = match outcome {
             Ok(reply) => reply,
@@ -97,6 +77,37 @@ impl Session for SqlApiSession {
             (Meaning::NotFound(error), _) => Err(rejected(no_api(error))),
             (meaning, _) => Err(SubmitError::Unclear(meaning.into_error(ErrorKind::Protocol))),
         }
+    }
+}
+
+impl Ended {
+    fn new(handle: Handle, meaning: Meaning, body: Vec<u8>) -> Option<Self> {
+        let mut first = None;
+        let progress = match meaning {
+            Meaning::Result(head) => {
+                first = Some(FirstPart { head, body });
+                Progress::Succeeded(Rows::AtEngine)
+            }
+            Meaning::Failed(error) => Progress::Failed(error),
+            Meaning::Canceled => Progress::Aborted,
+            Meaning::TimedOut => Progress::TimedOut,
+            _ => return None,
+        };
+        Some(Self { handle, progress, first })
+    }
+}
+
+#[async_trait]
+impl Session for SqlApiSession {
+    async fn submit(&mut self, submission: Submission) -> Result<RemoteHandle, SubmitError> {
+        if let Some(handle) = self.service.taken.get(submission.request_id) {
+            return Ok(RemoteHandle::new(handle.to_string()));
+        }
+        let taken = self.submit_once(&submission).await?;
+        if let Some(handle) = Handle::parse(taken.as_str()) {
+            self.service.taken.set(submission.request_id, handle);
+        }
+        Ok(taken)
     }
 
     async fn lookup(&mut self, request_id: RequestId) -> Result<Lookup, BackendError> {

@@ -1,42 +1,36 @@
 //! What became of the submissions that this process made: a repeat is to find its first try.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::{Arc, Mutex};
+use std::sync::{Mutex, PoisonError};
 
-use registry_core::id::{RemoteHandle, RequestId};
-
-use super::session::{SnowflakeSession, lock};
+use registry_core::id::RequestId;
 
 /// Older submissions are forgotten; nobody repeats those.
 const CAPACITY: usize = 4096;
 
-/// One submission.
-#[derive(Debug, Clone)]
-pub(super) enum Attempt {
-    /// Nothing of it has left.
-    NotSent,
-    /// Sent over this session, which alone recognises a repeat; not answered.
-    Sent(Arc<SnowflakeSession>),
-    /// Taken by Snowflake.
-    Taken(RemoteHandle),
-}
+/// The latest submissions, each with what is known of it.
+#[derive(Debug)]
+pub(crate) struct Requests<T>(Mutex<Known<T>>);
 
-#[derive(Debug, Default)]
-pub(super) struct Requests(Mutex<Known>);
-
-#[derive(Debug, Default)]
-struct Known {
-    attempts: HashMap<RequestId, Attempt>,
+#[derive(Debug)]
+struct Known<T> {
+    attempts: HashMap<RequestId, T>,
     order: VecDeque<RequestId>,
 }
 
-impl Requests {
-    pub(super) fn get(&self, id: RequestId) -> Option<Attempt> {
-        lock(&self.0).attempts.get(&id).cloned()
+impl<T> Default for Requests<T> {
+    fn default() -> Self {
+        Self(Mutex::new(Known { attempts: HashMap::new(), order: VecDeque::new() }))
+    }
+}
+
+impl<T: Clone> Requests<T> {
+    pub(crate) fn get(&self, id: RequestId) -> Option<T> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).attempts.get(&id).cloned()
     }
 
-    pub(super) fn set(&self, id: RequestId, attempt: Attempt) {
-        let mut known = lock(&self.0);
+    pub(crate) fn set(&self, id: RequestId, attempt: T) {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if known.attempts.insert(id, attempt).is_some() {
             return;
         }
@@ -58,7 +52,7 @@ mod tests {
         let requests = Requests::default();
         let ids: Vec<RequestId> = (0..=CAPACITY).map(|_| RequestId::generate()).collect();
         for &id in &ids {
-            requests.set(id, Attempt::NotSent);
+            requests.set(id, ());
         }
         assert!(requests.get(ids[0]).is_none());
         assert!(requests.get(ids[1]).is_some() && requests.get(ids[CAPACITY]).is_some());
