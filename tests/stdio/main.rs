@@ -9,6 +9,7 @@ mod long_statement;
 #[cfg(unix)]
 mod sharing;
 mod shutdown;
+mod snowflake;
 
 use support::server_process::ServerProcess;
 

@@ -34,11 +34,22 @@ impl ServerProcess {
 
     /// Starts `binary` and says nothing to it.
     pub fn spawn(binary: &str, state_dir: &Path, arguments: &[&str]) -> Self {
+        Self::spawn_with(binary, state_dir, arguments, &[])
+    }
+
+    /// As [`ServerProcess::spawn`], with variables of its own.
+    pub fn spawn_with(
+        binary: &str,
+        state_dir: &Path,
+        arguments: &[&str],
+        variables: &[(String, String)],
+    ) -> Self {
         let mut child = Command::new(binary)
             .arg("--state-dir")
             .arg(state_dir)
             .args(arguments)
             .env_remove("RUST_LOG")
+            .envs(variables.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())

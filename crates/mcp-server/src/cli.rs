@@ -37,11 +37,12 @@ pub enum Command {
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Options of all commands")]
 pub struct GlobalArgs {
-    /// The database: sqlite:PATH, or :memory: for the built-in sample [default: :memory:].
+    /// The database: sqlite:PATH, snowflake for the default connection of Snowflake's own configuration,
+    /// snowflake:NAME for another, or :memory: for the built-in sample [default: :memory:].
     #[arg(long, global = true, env = "ASYNC_QUERY_MCP_DATABASE", value_name = "URL")]
     pub database: Option<Target>,
 
-    /// A named database, NAME=sqlite:PATH; repeat it for several, the first is the default.
+    /// A named database, NAME=sqlite:PATH or NAME=snowflake; repeat it for several, the first is the default.
     #[arg(
         long = "connection",
         global = true,

@@ -115,6 +115,8 @@ fn registry(args: &GlobalArgs) -> RegistryConfig {
         max_running: args.max_running,
         max_queued: args.max_queued,
         ttl: args.ttl,
+        // A little more than an engine's own deadline, so that its words are heard.
+        call_timeout: defaults.call_timeout + Duration::from_secs(5),
         timing: Timing { max_timeout: args.max_timeout, ..defaults.timing.clone() },
         result_limits: ResultLimits { max_rows: args.max_result_rows, max_bytes: args.max_result_bytes },
         on_exit: match args.on_exit {

@@ -4,6 +4,10 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use registry_core::Backend;
+use registry_core::backend::BackendError;
+use snowflake_adapter::config::{Protocol, SnowflakeConfig, Sources};
+use snowflake_adapter::driver::DriverOptions;
+use snowflake_adapter::{DriverBackend, RetryPolicy, SqlApiBackend};
 use sqlite_adapter::{SqliteBackend, SqliteConfig, SqliteSource};
 
 use crate::config::Config;
@@ -11,8 +15,10 @@ use crate::lazy::{OpenError, Opener};
 
 /// The name of the connection when none was given.
 const DEFAULT_NAME: &str = "main";
-const FORM: &str =
-    "a connection is written NAME=sqlite:PATH, or NAME=sqlite::memory: for the built-in sample";
+const FORM: &str = "a connection is written NAME=sqlite:PATH, NAME=sqlite::memory: for the built-in sample, or NAME=snowflake";
+/// Snowflake has no read-only session that we could ask for, and nothing here looks into its statements.
+const UNGUARDED: &str = "statements on Snowflake are not checked for writes, so a read-only server does not run them. \
+    Ask the user to start the server with --allow-writes and with a role that may only do what an agent may do.";
 
 /// A named place where statements run.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,6 +34,8 @@ pub struct ConnectionSpec {
 pub enum Target {
     /// The embedded engine.
     Sqlite(SqliteSource),
+    /// Snowflake, by the name of a connection in its own configuration.
+    Snowflake(Option<String>),
 }
 
 impl ConnectionSpec {
@@ -40,7 +48,12 @@ impl ConnectionSpec {
     pub fn is_sample(&self) -> bool {
         match &self.target {
             Target::Sqlite(source) => *source == SqliteSource::Sample,
+            Target::Snowflake(_) => false,
         }
+    }
+
+    fn cannot_open(&self, reason: impl Into<String>) -> OpenError {
+        OpenError::Engine { connection: self.name.clone(), reason: reason.into() }
     }
 
     async fn backend(&self, allow_writes: bool) -> Result<Arc<dyn Backend>, OpenError> {
@@ -49,8 +62,27 @@ impl ConnectionSpec {
                 let config = SqliteConfig::new(source.clone()).with_writes(allow_writes);
                 Ok(Arc::new(SqliteBackend::new(config)))
             }
+            Target::Snowflake(_) if !allow_writes => Err(self.cannot_open(UNGUARDED)),
+            Target::Snowflake(name) => {
+                snowflake(name.clone()).await.map_err(|reason| self.cannot_open(reason))
+            }
         }
     }
+}
+
+/// Reads Snowflake's own configuration, off the runtime's threads, and chooses the protocol it names.
+async fn snowflake(name: Option<String>) -> Result<Arc<dyn Backend>, String> {
+    let load = move || snowflake_adapter::config::load(name.as_deref(), &Sources::from_process());
+    let config = tokio::task::spawn_blocking(load).await.map_err(|fault| fault.to_string())?;
+    let config = config.map_err(|error| error.to_string())?;
+    backend_of(&config).map_err(|error| error.to_string())
+}
+
+fn backend_of(config: &SnowflakeConfig) -> Result<Arc<dyn Backend>, BackendError> {
+    Ok(match config.protocol {
+        Protocol::SqlApi => Arc::new(SqlApiBackend::with_retry(config, RetryPolicy::jittered())?),
+        Protocol::Driver => Arc::new(DriverBackend::new(config, DriverOptions::default())?),
+    })
 }
 
 impl FromStr for ConnectionSpec {
@@ -64,7 +96,11 @@ impl FromStr for ConnectionSpec {
                 "{name:?} is no name for a connection: use 1 to 40 letters, digits, '-', '_' or '.'"
             ));
         }
-        Ok(Self { name: name.to_owned(), target: target.parse()? })
+        let target = match target.parse()? {
+            Target::Snowflake(None) => Target::Snowflake(Some(name.to_owned())),
+            target => target,
+        };
+        Ok(Self { name: name.to_owned(), target })
     }
 }
 
@@ -72,10 +108,17 @@ impl FromStr for Target {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
+        if text == "snowflake" {
+            return Ok(Self::Snowflake(None));
+        }
+        if let Some(name) = text.strip_prefix("snowflake:").filter(|name| !name.is_empty()) {
+            return Ok(Self::Snowflake(Some(name.to_owned())));
+        }
         let known = text == ":memory:" || text.starts_with("sqlite:");
         if !known {
             return Err(format!(
-                "{text:?} names no engine; use sqlite:PATH, or :memory: for the built-in sample"
+                "{text:?} names no engine; use sqlite:PATH, snowflake, snowflake:NAME, or :memory: for the \
+                 built-in sample"
             ));
         }
         SqliteSource::parse(text).map(Self::Sqlite).map_err(|error| error.to_string())
@@ -110,6 +153,14 @@ mod tests {
         assert_eq!((spec.name.as_str(), spec.target), ("sales", file));
         assert!("x=sqlite::memory:".parse::<ConnectionSpec>().unwrap().is_sample());
         assert_eq!(":memory:".parse(), Ok(Target::Sqlite(SqliteSource::Sample)));
+    }
+
+    #[test]
+    fn a_snowflake_connection_is_named_after_its_own_unless_it_says_otherwise() {
+        let target = |text: &str| text.parse::<ConnectionSpec>().unwrap().target;
+        assert_eq!(target("prod=snowflake"), Target::Snowflake(Some("prod".to_owned())));
+        assert_eq!(target("prod=snowflake:other"), Target::Snowflake(Some("other".to_owned())));
+        assert_eq!("snowflake".parse(), Ok(Target::Snowflake(None)));
     }
 
     #[test]

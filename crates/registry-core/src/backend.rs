@@ -38,6 +38,9 @@ pub trait Backend: fmt::Debug + Send + Sync + 'static {
     ///
     /// **Cancel safety:** a dropped call may or may not have taken effect; repeating it does no harm.
     async fn cancel(&self, handle: &RemoteHandle) -> Result<CancelReply, BackendError>;
+
+    /// Gives back what all queries shared, after the last session was closed. It stops no statement that is to go on.
+    async fn close(&self) {}
 }
 
 /// Where a statement lives.

@@ -33,8 +33,8 @@ pub use crate::outcome::{Accepted, CancelReason, Canceled, CloseReport, Joined, 
 
 /// At the end, stopped statements get so long to confirm.
 const STOP_PATIENCE: Duration = Duration::from_millis(300);
-/// And the tasks so long to leave their calls and close their sessions.
-const LEAVE_PATIENCE: Duration = Duration::from_millis(150);
+/// The tasks so long to leave their calls and close their sessions, and the engines so long to close.
+const LEAVE_PATIENCE: Duration = Duration::from_millis(100);
 
 /// Runs queries on its connections. Cheap to clone; all clones are one registry.
 #[derive(Debug, Clone)]
@@ -271,6 +271,9 @@ impl QueryRegistry {
         if timeout(LEAVE_PATIENCE, shared.tasks.wait()).await.is_err() {
             tracing::warn!(tasks = shared.tasks.len(), "not every task ended in time");
         }
+        if timeout(LEAVE_PATIENCE, close_backends(shared)).await.is_err() {
+            tracing::warn!("not every engine was closed in time");
+        }
         report(&own)
     }
 
@@ -293,6 +296,12 @@ impl QueryRegistry {
             Ok(applied) => drop(self.shared.carry_out(query, applied.effects).await),
             Err(error) => tracing::warn!(query_id = %query.id(), %error, "cannot stop the query"),
         }
+    }
+}
+
+async fn close_backends(shared: &Shared) {
+    for connection in &shared.connections {
+        connection.backend.close().await;
     }
 }
 

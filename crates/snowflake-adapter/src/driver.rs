@@ -148,4 +148,8 @@ impl Backend for DriverBackend {
     async fn cancel(&self, handle: &RemoteHandle) -> Result<CancelReply, BackendError> {
         cancel::cancel(&self.shared, handle).await
     }
+
+    async fn close(&self) {
+        self.shut_down().await;
+    }
 }

@@ -15,6 +15,9 @@ use crate::run::{Run, Stage};
 use crate::runs::Runs;
 use crate::session::SqliteSession;
 
+/// Statements that were told to stop end within this time, or with the process.
+const LAST_STATEMENTS: Duration = Duration::from_millis(50);
+
 /// SQLite inside this process, one thread and one connection for every running statement.
 #[derive(Debug)]
 pub struct SqliteBackend {
@@ -98,5 +101,9 @@ impl Backend for SqliteBackend {
             Some(run) if run.stop() => CancelReply::Accepted,
             _ => CancelReply::NotRunning,
         })
+    }
+
+    async fn close(&self) {
+        self.shutdown(LAST_STATEMENTS).await;
     }
 }

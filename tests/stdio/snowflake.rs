@@ -1,0 +1,237 @@
+//! The binary against the stand-in for Snowflake, killed and restarted.
+
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use support::fake_snowflake::FakeSnowflake;
+use support::fake_snowflake::faults::{Fault, Misbehaviour};
+use support::fake_snowflake::options::Options;
+use support::server_process::ServerProcess;
+
+use crate::BINARY;
+
+/// A service, a state directory, and a server that is told of both.
+struct Site {
+    service: FakeSnowflake,
+    directory: tempfile::TempDir,
+    api: &'static str,
+}
+
+impl Site {
+    fn new(api: &'static str) -> Self {
+        let service = FakeSnowflake::start_blocking(Options::default()).unwrap();
+        Self { service, directory: tempfile::tempdir().unwrap(), api }
+    }
+
+    fn start(&self, arguments: &[&str]) -> ServerProcess {
+        let port = self.service.port().to_string();
+        let secret = if self.api == "sql" { "TOKEN" } else { "PASSWORD" };
+        let sign_in = if self.api == "sql" { "PROGRAMMATIC_ACCESS_TOKEN" } else { "snowflake" };
+        let variables = [
+            ("ACCOUNT", "acme-test"),
+            ("USER", "ada"),
+            ("HOST", "127.0.0.1"),
+            ("PORT", port.as_str()),
+            ("PROTOCOL", "http"),
+            ("API", self.api),
+            ("AUTHENTICATOR", sign_in),
+            ("DATABASE", "DB"),
+            (secret, CANARY),
+        ];
+        let variables: Vec<(String, String)> = variables
+            .into_iter()
+            .map(|(key, value)| (format!("SNOWFLAKE_CONNECTIONS_TEST_{key}"), value.to_owned()))
+            .chain([("SNOWFLAKE_HOME".to_owned(), self.directory.path().join("none").display().to_string())])
+            .collect();
+        let arguments = [&["--connection", "test=snowflake", "--no-deduplicate"], arguments].concat();
+        let state = self.directory.path().join("state");
+        ServerProcess::spawn_with(BINARY, &state, &arguments, &variables)
+    }
+
+    fn serve(&self) -> ServerProcess {
+        let mut server = self.start(&["--allow-writes"]);
+        server.initialize();
+        server
+    }
+
+    /// Statements that clients sent, without those that only look something up.
+    fn executions(&self) -> Vec<Value> {
+        let ours = |query: &Value| {
+            let sql = query["sql"].as_str().unwrap_or_default();
+            sql.starts_with("select") && !sql.contains("query_history")
+        };
+        self.service.queries().into_iter().filter(ours).collect()
+    }
+
+    fn running(&self) -> usize {
+        self.executions().iter().filter(|query| query["status"] == "RUNNING").count()
+    }
+}
+
+/// Must never be seen outside the request that needs it.
+const CANARY: &str = "canary-4711-secret";
+const APIS: [&str; 2] = ["sql", "driver"];
+
+#[test]
+fn a_query_runs_at_snowflake_and_its_rows_come_back() {
+    for api in APIS {
+        let site = Site::new(api);
+        let mut server = site.serve();
+        let answer = server
+            .call("async_execute_query", json!({ "sql": "select 41 + 1 as answer", "wait_seconds": 20 }));
+        assert_eq!(answer["status"], "succeeded", "{api}: {answer}");
+        assert_eq!(answer["rows"], json!([[42]]), "{api}: {answer}");
+        assert!(answer["remote_query_id"].is_string(), "{api}: {answer}");
+        let error = server
+            .call_error("async_execute_query", json!({ "sql": "select * from missing", "wait_seconds": 20 }));
+        assert!(error.contains("MISSING"), "{api}: {error}");
+    }
+}
+
+#[test]
+fn a_read_only_server_runs_nothing_at_snowflake_and_says_why() {
+    let site = Site::new("sql");
+    let mut server = site.start(&[]);
+    server.initialize();
+    let error = server.call_error("async_execute_query", json!({ "sql": "select 1" }));
+    assert!(error.contains("--allow-writes") && error.contains("role"), "{error}");
+    assert_eq!(site.executions(), Vec::<Value>::new());
+}
+
+#[test]
+fn a_cancel_stops_the_statement_at_snowflake() {
+    for api in APIS {
+        let site = Site::new(api);
+        let mut server = site.serve();
+        let id = server.submit("select 1 /* fake: runs=3600 */");
+        server.wait_until_running(&id);
+        let canceled = server.call("query_cancel", json!({ "query_id": id }));
+        assert_eq!(canceled["reason"], "canceled", "{api}: {canceled}");
+        assert_eq!(site.running(), 0, "{api}: {:?}", site.executions());
+    }
+}
+
+#[test]
+fn a_killed_server_finds_its_query_again_and_the_statement_ran_once() {
+    for api in APIS {
+        let site = Site::new(api);
+        let mut server = site.serve();
+        let id = server.submit("select 7 /* fake: runs=2 */");
+        server.wait_until_running(&id);
+        server.kill();
+        let mut server = site.serve();
+        let page = server.call("query_result", json!({ "query_id": id, "wait_seconds": 30 }));
+        assert_eq!(page["rows"], json!([[7]]), "{api}: {page}");
+        assert_eq!(site.executions().len(), 1, "{api}");
+    }
+}
+
+#[test]
+fn a_server_that_leaves_in_order_leaves_the_statement_running() {
+    for api in APIS {
+        let site = Site::new(api);
+        let mut server = site.serve();
+        let id = server.submit("select 7 /* fake: runs=3 */");
+        server.wait_until_running(&id);
+        server.close_input();
+        let (status, after) = server.ended(Duration::from_secs(10)).unwrap();
+        assert!(status.success() && after < Duration::from_secs(1), "{api}: {status} after {after:?}");
+        assert_eq!(site.running(), 1, "{api}: {:?}", site.executions());
+        let mut server = site.serve();
+        let page = server.call("query_result", json!({ "query_id": id, "wait_seconds": 30 }));
+        assert_eq!(page["rows"], json!([[7]]), "{api}: {page}");
+    }
+}
+
+/// A small generator, so that a failing schedule can be run again.
+struct Schedule(u64);
+
+impl Schedule {
+    fn below(&mut self, bound: u64) -> u64 {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) % bound
+    }
+}
+
+/// Kills around the submission: before the request, between request and answer, between answer and journal.
+/// `SCHEDULES=200` in the environment makes the long run, which has the driver protocol in it too: what it lost is
+/// looked for in the history for minutes, because only a session of its own would recognise a repeat.
+#[test]
+fn kills_around_the_submission_run_nothing_twice_and_lose_nothing() {
+    let asked_for = std::env::var("SCHEDULES").ok().and_then(|count| count.parse().ok());
+    let schedules: usize = asked_for.unwrap_or(16);
+    let mut schedule = Schedule(20_261_121);
+    for round in 0..schedules {
+        let api = if asked_for.is_some() { APIS[round % 2] } else { "sql" };
+        let site = Site::new(api);
+        let mut server = site.serve();
+        server.call("query_list", json!({}));
+        match schedule.below(4) {
+            0 => site.service.faults.add(Fault::once("submit", Misbehaviour::Reset)),
+            1 => site.service.faults.add(Fault::once("submit", Misbehaviour::Reset).after_effect()),
+            2 => site.service.faults.add(Fault::once("submit", Misbehaviour::HalfOpen).after_effect()),
+            _ => {}
+        }
+        // A stop of what may never have arrived takes the whole window.
+        let canceled = asked_for.is_some() && schedule.below(3) == 0;
+        let id = server.submit("select 7 /* fake: runs=1 */");
+        if canceled {
+            server.post_call("query_cancel", json!({ "query_id": id }));
+        }
+        std::thread::sleep(Duration::from_micros(schedule.below(60_000)));
+        server.kill();
+        let mut server = site.serve();
+        let end = wait_long_for_end(&mut server, &id);
+        let status = end["status"].as_str().unwrap().to_owned();
+        assert!(site.executions().len() <= 1, "round {round} ({api}): {:?}", site.executions());
+        match status.as_str() {
+            "succeeded" => {
+                let page = server.call("query_result", json!({ "query_id": id }));
+                assert_eq!(page["rows"], json!([[7]]), "round {round} ({api})");
+            }
+            "canceled" => assert!(canceled, "round {round} ({api}): {end}"),
+            "failed" => {
+                assert_eq!(end["error"]["type"], "submit_lost", "round {round} ({api}): {end}");
+                assert_eq!((api, site.executions().len()), ("driver", 0), "round {round}: {end}");
+            }
+            _ => panic!("round {round} ({api}): {end}"),
+        }
+    }
+}
+
+fn wait_long_for_end(server: &mut ServerProcess, id: &str) -> Value {
+    let end = Instant::now() + Duration::from_secs(600);
+    loop {
+        let status = server.call("query_status", json!({ "query_id": id, "wait_seconds": 20 }));
+        if !matches!(status["status"].as_str(), Some("pending" | "running")) {
+            return status;
+        }
+        assert!(Instant::now() < end, "{status}");
+    }
+}
+
+#[test]
+fn no_secret_leaves_the_process_at_any_log_level() {
+    for api in APIS {
+        let site = Site::new(api);
+        let mut server = site.start(&["--allow-writes", "--log-level", "trace"]);
+        server.initialize();
+        let answer = server.request(
+            "tools/call",
+            json!({ "name": "async_execute_query", "arguments": { "sql": "select 1", "wait_seconds": 20 } }),
+        );
+        assert!(!answer.to_string().contains(CANARY), "{api}");
+        site.service
+            .faults
+            .add(Fault::once("submit", Misbehaviour::Status { status: 401, retry_after: None }).times(5));
+        let answer = server.request(
+            "tools/call",
+            json!({ "name": "async_execute_query", "arguments": { "sql": "select 2", "wait_seconds": 20 } }),
+        );
+        assert!(!answer.to_string().contains(CANARY), "{api}");
+        server.close_input();
+        server.ended(Duration::from_secs(5));
+        let log = server.stderr();
+        assert!(log.contains("query") && !log.contains(CANARY), "{api}: {log}");
+    }
+}
