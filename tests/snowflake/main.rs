@@ -1,6 +1,8 @@
 //! Both protocols of the Snowflake adapter against the stand-in, over real loopback HTTP.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on says so and stops")]
 
+mod fakesnow;
+mod live;
 mod promises;
 mod registry;
 
@@ -20,13 +22,18 @@ pub(crate) fn service() -> FakeSnowflake {
 
 /// A connection to `service`, read the way a user's is, from variables.
 pub(crate) fn connection(service: &FakeSnowflake, api: &str) -> SnowflakeConfig {
+    connection_to(service.port(), api)
+}
+
+/// A connection to whatever listens on a port of this machine.
+pub(crate) fn connection_to(port: u16, api: &str) -> SnowflakeConfig {
     let directory = tempfile::tempdir().unwrap();
     let sign_in = match api {
         "sql" => ("TOKEN", "a-programmatic-access-token"),
         _ => ("PASSWORD", "a-password"),
     };
     let authenticator = if api == "sql" { "PROGRAMMATIC_ACCESS_TOKEN" } else { "snowflake" };
-    let port = service.port().to_string();
+    let port = port.to_string();
     let variables: BTreeMap<&str, &str> = BTreeMap::from([
         ("ACCOUNT", "acme-test"),
         ("USER", "ada"),
