@@ -47,7 +47,7 @@ pub(crate) fn connection_to(port: u16, api: &str) -> SnowflakeConfig {
         sign_in,
     ]);
     let sources = variables.into_iter().fold(Sources::new(), |sources, (key, value)| {
-        sources.with_variable(&format!("SNOWFLAKE_CONNECTIONS_TEST_{key}"), SecretString::from(value))
+        sources.with_variable(format!("SNOWFLAKE_CONNECTIONS_TEST_{key}"), SecretString::from(value))
     });
     config::load(Some("test"), &sources.with_directory(directory.path())).unwrap()
 }
