@@ -69,7 +69,7 @@ impl Parameters {
 
 fn not_allowed(name: &str) -> String {
     format!(
-        "the session parameter {name} cannot be set over the SQL API; remove it, or set protocol = \"driver\" for this \
+        "the session parameter {name} cannot be set over the SQL API; remove it, or set api = \"driver\" for this \
          connection (allowed: {})",
         ALLOWED.join(", ")
     )
