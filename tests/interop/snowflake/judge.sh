@@ -5,7 +5,7 @@ set -eu
 line=$1
 here=$(cd "$(dirname "$0")" && pwd)
 environment=${2:-${TMPDIR:-/tmp}/judge-$line}
-[ -x "$environment/bin/python" ] || python3 -m venv "$environment"
+[ -x "$environment/bin/python" ] || python3 -m venv --clear "$environment"
 "$environment/bin/pip" install --quiet --requirement "$here/requirements-$line.txt"
 (cd "$here/../../.." && cargo build --quiet --package integration-tests --bin fake-snowflake)
 out=$(mktemp)

@@ -4,7 +4,7 @@
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 environment=${1:-${TMPDIR:-/tmp}/judge-fakesnow}
-[ -x "$environment/bin/python" ] || python3 -m venv "$environment"
+[ -x "$environment/bin/python" ] || python3 -m venv --clear "$environment"
 "$environment/bin/pip" install --quiet --requirement "$here/requirements-fakesnow.txt"
 environment=$(cd "$environment" && pwd)
 cd "$here/../../.."
