@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::json;
 use support::server_process::ServerProcess;
 
-use crate::{BINARY, ENDLESS, Server};
+use crate::{BINARY, ENDLESS, Schedule, Server};
 
 #[test]
 fn every_query_that_was_answered_is_known_after_a_kill() {
@@ -28,16 +28,6 @@ fn every_query_that_was_answered_is_known_after_a_kill() {
     );
     let error = server.process.call_error("query_result", json!({ "query_id": running }));
     assert!(error.contains("submit"), "{error}");
-}
-
-/// A small generator, so that a failing schedule can be run again.
-struct Schedule(u64);
-
-impl Schedule {
-    fn below(&mut self, bound: u64) -> u64 {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (self.0 >> 33) % bound
-    }
 }
 
 #[test]

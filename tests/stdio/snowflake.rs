@@ -8,7 +8,7 @@ use support::fake_snowflake::faults::{Fault, Misbehaviour};
 use support::fake_snowflake::options::Options;
 use support::server_process::ServerProcess;
 
-use crate::BINARY;
+use crate::{BINARY, Schedule};
 
 /// A service, a state directory, and a server that is told of both.
 struct Site {
@@ -140,16 +140,6 @@ fn a_server_that_leaves_in_order_leaves_the_statement_running() {
         let mut server = site.serve();
         let page = server.call("query_result", json!({ "query_id": id, "wait_seconds": 30 }));
         assert_eq!(page["rows"], json!([[7]]), "{api}: {page}");
-    }
-}
-
-/// A small generator, so that a failing schedule can be run again.
-struct Schedule(u64);
-
-impl Schedule {
-    fn below(&mut self, bound: u64) -> u64 {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (self.0 >> 33) % bound
     }
 }
 

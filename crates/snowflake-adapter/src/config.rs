@@ -54,6 +54,14 @@ pub struct SnowflakeConfig {
     pub deadlines: Deadlines,
 }
 
+impl SnowflakeConfig {
+    /// Whose statements these are, without secrets. Parts that the account decides are left open.
+    pub(crate) fn target(&self) -> String {
+        let or_open = |part: &Option<String>| part.clone().unwrap_or_else(|| "-".to_owned());
+        format!("snowflake:{}/{}/{}", self.account, or_open(&self.user), or_open(&self.context.role))
+    }
+}
+
 /// Where and as whom a statement runs. Absent parts are the user's defaults.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct StatementContext {

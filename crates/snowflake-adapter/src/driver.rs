@@ -105,7 +105,7 @@ impl DriverBackend {
         let sign_in = SignIn::new(config, authenticator, &transport, &counters);
         let pool = Pool::new(sign_in, &transport, &counters, options);
         let shared = Shared { pool, requests: Requests::default(), unknown: UnknownWords::default() };
-        Ok(Self { target: target(config), shared: Arc::new(shared), counters })
+        Ok(Self { target: config.target(), shared: Arc::new(shared), counters })
     }
 
     /// What the sessions did so far.
@@ -117,12 +117,6 @@ impl DriverBackend {
     pub async fn shut_down(&self) {
         self.shared.pool.shut_down().await;
     }
-}
-
-/// Whose statements these are. Parts that the account decides are left open.
-fn target(config: &SnowflakeConfig) -> String {
-    let or_open = |part: &Option<String>| part.clone().unwrap_or_else(|| "-".to_owned());
-    format!("snowflake:{}/{}/{}", config.account, or_open(&config.user), or_open(&config.context.role))
 }
 
 #[async_trait]

@@ -42,14 +42,8 @@ impl SqlApiBackend {
     /// The same with another way to repeat calls.
     pub fn with_retry(config: &SnowflakeConfig, policy: RetryPolicy) -> Result<Self, BackendError> {
         let service = Arc::new(Service::new(config, policy)?);
-        Ok(Self { service, target: target(config) })
+        Ok(Self { service, target: config.target() })
     }
-}
-
-/// Whose statements these are. Parts that the account decides are left open.
-fn target(config: &SnowflakeConfig) -> String {
-    let or_open = |part: &Option<String>| part.clone().unwrap_or_else(|| "-".to_owned());
-    format!("snowflake:{}/{}/{}", config.account, or_open(&config.user), or_open(&config.context.role))
 }
 
 #[async_trait]
