@@ -387,6 +387,8 @@ async fn no_more_than_the_limit_run_and_the_others_wait_by_priority() {
     assert_eq!(positions, [None, None, Some(3), Some(2), Some(1)]);
     let full = registry.execute_query(QueryRequest::new("one too many")).await.unwrap_err();
     assert_eq!(full, RegistryError::QueueFull { running: 2, queued: 3 });
+    let listed = registry.list_queries(ListFilter::default()).await.unwrap();
+    assert_eq!(listed.len(), 5, "what was turned away leaves no record");
     for id in &ids {
         end_of(&registry, *id).await;
     }
