@@ -86,19 +86,19 @@ impl Config {
         args: &GlobalArgs,
         environment: impl Fn(&str) -> Option<PathBuf>,
     ) -> anyhow::Result<Self> {
-        let connections = args.connections()?;
+        let connections = args.connections.connections()?;
         let settings = Settings {
-            allow_writes: args.allow_writes,
+            allow_writes: args.connections.allow_writes,
             connections: connections.iter().map(|connection| connection.name.clone()).collect(),
             sample: connections
                 .iter()
                 .any(ConnectionSpec::is_sample)
                 .then_some(sqlite_adapter::sample::DESCRIPTION),
-            deduplicate: !args.allow_writes && !args.no_deduplicate,
-            max_wait: args.max_wait_seconds,
-            page_chars: args.page_chars,
-            retention: args.ttl,
-            max_calls: args.max_calls,
+            deduplicate: !args.connections.allow_writes && !args.answers.no_deduplicate,
+            max_wait: args.answers.max_wait_seconds,
+            page_chars: args.answers.page_chars,
+            retention: args.state.ttl,
+            max_calls: args.answers.max_calls,
         };
         Ok(Self {
             connections,
@@ -112,14 +112,17 @@ impl Config {
 fn registry(args: &GlobalArgs) -> RegistryConfig {
     let defaults = RegistryConfig::default();
     RegistryConfig {
-        max_running: args.max_running,
-        max_queued: args.max_queued,
-        ttl: args.ttl,
+        max_running: args.limits.max_running,
+        max_queued: args.limits.max_queued,
+        ttl: args.state.ttl,
         // A little more than an engine's own deadline, so that its words are heard.
         call_timeout: defaults.call_timeout + Duration::from_secs(5),
-        timing: Timing { max_timeout: args.max_timeout, ..defaults.timing.clone() },
-        result_limits: ResultLimits { max_rows: args.max_result_rows, max_bytes: args.max_result_bytes },
-        on_exit: match args.on_exit {
+        timing: Timing { max_timeout: args.limits.max_timeout, ..defaults.timing.clone() },
+        result_limits: ResultLimits {
+            max_rows: args.limits.max_result_rows,
+            max_bytes: args.limits.max_result_bytes,
+        },
+        on_exit: match args.state.on_exit {
             ExitPolicy::Detach => OnExit::Detach,
             ExitPolicy::Cancel => OnExit::Cancel,
         },
@@ -131,10 +134,10 @@ fn state_location(
     args: &GlobalArgs,
     environment: impl Fn(&str) -> Option<PathBuf>,
 ) -> anyhow::Result<StateLocation> {
-    if args.ephemeral {
+    if args.state.ephemeral {
         return Ok(StateLocation::Ephemeral);
     }
-    let directory = match &args.state_dir {
+    let directory = match &args.state.state_dir {
         Some(directory) => directory.clone(),
         None => default_state_dir(environment).ok_or_else(|| {
             anyhow::anyhow!(

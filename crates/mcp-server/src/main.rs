@@ -36,7 +36,7 @@ fn main() -> ExitCode {
 async fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
     let command = cli.command.unwrap_or(Command::Serve);
     let quiet = if matches!(command, Command::Serve) { "info" } else { "warn" };
-    logging::start(cli.global.log_level.as_deref(), quiet, cli.global.log_format)?;
+    logging::start(cli.global.logging.log_level.as_deref(), quiet, cli.global.logging.log_format)?;
     let config = Config::from_args(&cli.global, |name| std::env::var_os(name).map(PathBuf::from))?;
     match command {
         Command::Serve => commands::serve::serve(config).await,

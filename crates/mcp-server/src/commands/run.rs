@@ -43,7 +43,7 @@ pub struct RunArgs {
     #[arg(long, value_name = "FORMAT", default_value = "table")]
     pub format: Format,
     /// Stop the statement after this time, as 90, 90s, 15m or 2h.
-    #[arg(long, value_name = "TIME", value_parser = crate::cli::time)]
+    #[arg(long, value_name = "TIME", value_parser = crate::cli::values::time)]
     pub timeout: Option<Duration>,
     /// Which of the configured connections runs it [default: the first].
     #[arg(long = "on", value_name = "NAME")]
