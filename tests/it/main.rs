@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on says so and stops")]
 
 mod documents;
+mod fence;
 mod histories;
 mod life;
 mod origins;

@@ -39,6 +39,14 @@ pub trait Backend: fmt::Debug + Send + Sync + 'static {
     /// **Cancel safety:** a dropped call may or may not have taken effect; repeating it does no harm.
     async fn cancel(&self, handle: &RemoteHandle) -> Result<CancelReply, BackendError>;
 
+    /// What holds back a statement that writes, found out by asking the engine. It changes nothing there, and the
+    /// caller gives it a deadline.
+    ///
+    /// **Cancel safety:** a dropped call leaves nothing open.
+    async fn fence(&self) -> Fence {
+        Fence::unknown("This engine cannot be asked what it refuses.")
+    }
+
     /// Gives back what all queries shared, after the last session was closed. It stops no statement that is to go on.
     async fn close(&self) {}
 }
@@ -50,6 +58,68 @@ pub enum EngineLifetime {
     Process,
     /// At a service that goes on without us.
     Remote,
+}
+
+/// What holds back a statement that writes, should our reading of its text be wrong.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fence {
+    /// What it is.
+    pub kind: FenceKind,
+    /// One sentence for a person: how that is known, or why it is not.
+    pub detail: String,
+}
+
+/// The kinds of fence, the strongest first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum FenceKind {
+    /// The engine itself refuses, and has shown it.
+    Engine,
+    /// Nothing but our reading of the text.
+    ParserOnly,
+    /// Nothing: writes are allowed.
+    Open,
+    /// Not found out.
+    Unknown,
+}
+
+impl FenceKind {
+    /// The word on the wire.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Engine => "engine",
+            Self::ParserOnly => "parser_only",
+            Self::Open => "open",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
+impl fmt::Display for FenceKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl Fence {
+    /// The engine itself refuses.
+    pub fn engine(detail: impl Into<String>) -> Self {
+        Self { kind: FenceKind::Engine, detail: detail.into() }
+    }
+
+    /// Only our reading of the text holds.
+    pub fn parser_only(detail: impl Into<String>) -> Self {
+        Self { kind: FenceKind::ParserOnly, detail: detail.into() }
+    }
+
+    /// Writes are allowed.
+    pub fn open(detail: impl Into<String>) -> Self {
+        Self { kind: FenceKind::Open, detail: detail.into() }
+    }
+
+    /// Not found out, and why.
+    pub fn unknown(reason: impl Into<String>) -> Self {
+        Self { kind: FenceKind::Unknown, detail: reason.into() }
+    }
 }
 
 /// What one query uses to run; owned by its driver and by nobody else.

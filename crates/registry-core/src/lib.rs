@@ -25,6 +25,7 @@ pub mod state_dir;
 // The registry and what works for it.
 mod config;
 mod driver;
+mod fence;
 mod line;
 mod live;
 pub mod metrics;

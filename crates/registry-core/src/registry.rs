@@ -8,9 +8,10 @@ use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::backend::Backend;
+use crate::backend::{Backend, Fence};
 use crate::driver;
 use crate::error::{RegistryError, Result};
+use crate::fence::{self, KnownFence};
 use crate::id::{InstanceId, QueryId};
 use crate::instance::Instance;
 use crate::journal::{Durability, Inserted, Journal, ListFilter, MemoryJournal, SqliteJournal, Uniqueness};
@@ -252,6 +253,12 @@ impl QueryRegistry {
         self.shared.connections.iter().map(|connection| connection.name.clone()).collect()
     }
 
+    /// What holds back writes on a connection, or on the default one. The engine is asked by the first who wants to know,
+    /// in the background, and its answer is kept; who has no `patience` gets what is known so far.
+    pub async fn fence(&self, connection: Option<&str>, patience: Duration) -> Result<Fence> {
+        Ok(fence::of(&self.shared, self.shared.connection(connection)?, patience).await)
+    }
+
     /// Takes no more queries, ends or leaves those that run, and waits for every task of the registry. Calling it
     /// again does no harm.
     pub async fn close(&self, how: Shutdown) -> CloseReport {
@@ -306,7 +313,8 @@ async fn close_backends(shared: &Shared) {
 }
 
 fn connect(config: &RegistryConfig, name: String, backend: Arc<dyn Backend>) -> Connection {
-    Connection { name, backend, line: Line::new(config.max_running, config.max_queued) }
+    let line = Line::new(config.max_running, config.max_queued);
+    Connection { name, backend, line, fence: KnownFence::default() }
 }
 
 type State = (Presence, Arc<dyn Journal>, ResultStore);

@@ -8,6 +8,7 @@ use tokio_util::task::TaskTracker;
 use crate::backend::{Backend, EngineLifetime};
 use crate::config::RegistryConfig;
 use crate::error::{RegistryError, Result};
+use crate::fence::KnownFence;
 use crate::id::InstanceId;
 use crate::line::Line;
 use crate::live::LiveQuery;
@@ -43,6 +44,7 @@ pub(crate) struct Connection {
     pub(crate) name: String,
     pub(crate) backend: Arc<dyn Backend>,
     pub(crate) line: Arc<Line>,
+    pub(crate) fence: KnownFence,
 }
 
 impl Connection {

@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use registry_core::Backend;
-use registry_core::backend::{BackendError, CancelReply, EngineLifetime, Session};
+use registry_core::backend::{BackendError, CancelReply, EngineLifetime, Fence, Session};
 use registry_core::error::ErrorKind;
 use registry_core::id::RemoteHandle;
 
 use crate::config::{SqliteConfig, SqliteSource};
+use crate::fence;
 use crate::open::Opener;
 use crate::run::{Run, Stage};
 use crate::runs::Runs;
@@ -101,6 +102,12 @@ impl Backend for SqliteBackend {
             Some(run) if run.stop() => CancelReply::Accepted,
             _ => CancelReply::NotRunning,
         })
+    }
+
+    async fn fence(&self) -> Fence {
+        let opener = Arc::clone(&self.opener);
+        let probed = tokio::task::spawn_blocking(move || fence::probe(&opener)).await;
+        probed.unwrap_or_else(|error| Fence::unknown(format!("The attempt broke off: {error}.")))
     }
 
     async fn close(&self) {

@@ -21,6 +21,7 @@ mod backend;
 mod compile;
 mod config;
 mod diagnosis;
+mod fence;
 mod functions;
 mod hints;
 mod lexer;

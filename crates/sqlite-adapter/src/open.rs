@@ -48,7 +48,17 @@ impl Opener {
 
     /// A new connection. It blocks: call it off the runtime's threads.
     pub(crate) fn open(&self) -> Result<Engine, BackendError> {
-        let mut connection = self.connect()?;
+        self.close_in(self.connect()?)
+    }
+
+    /// The same inside a transaction that the sandbox lets nobody commit.
+    pub(crate) fn open_within_transaction(&self) -> Result<Engine, BackendError> {
+        let connection = self.connect()?;
+        connection.execute_batch("BEGIN").map_err(|error| self.cannot_open(&error))?;
+        self.close_in(connection)
+    }
+
+    fn close_in(&self, mut connection: Connection) -> Result<Engine, BackendError> {
         let denials = sandbox::close_in(&mut connection, self.access(), &self.config.limits)
             .map_err(|error| self.cannot_open(&error))?;
         Ok(Engine { connection, denials })
@@ -107,7 +117,7 @@ impl Opener {
         Connection::open_with_flags(&self.shared_name, flags)
     }
 
-    fn cannot_open(&self, error: &rusqlite::Error) -> BackendError {
+    pub(crate) fn cannot_open(&self, error: &rusqlite::Error) -> BackendError {
         let name = match &self.config.source {
             SqliteSource::Sample => "the sample database".to_owned(),
             SqliteSource::File(path) => path.display().to_string(),

@@ -64,6 +64,7 @@ pub async fn exercise(backend: &dyn Backend, statements: &Statements) {
     sessions_do_not_disturb_each_other(backend, statements).await;
     a_closed_session_leaves_its_statement_alone(backend, statements).await;
     a_change_is_announced_by_the_end_at_the_latest(backend, statements).await;
+    the_fence_is_told_and_disturbs_nothing(backend, statements).await;
 }
 
 /// A quick statement succeeds, with its column and its row.
@@ -272,6 +273,21 @@ pub async fn a_change_is_announced_by_the_end_at_the_latest(backend: &dyn Backen
     }
     bench.end(&mut session, &sent.handle, statements.stop_bound).await;
     close(session).await;
+}
+
+/// The engine tells within its deadline what holds writes back, says the same when asked again, and leaves the
+/// statements alone that run meanwhile.
+pub async fn the_fence_is_told_and_disturbs_nothing(backend: &dyn Backend, statements: &Statements) {
+    let bench = Bench::new(backend);
+    let mut session = bench.session().await;
+    let sent = bench.started(&mut session, &statements.endless).await;
+    let told = bounded("fence", backend.fence()).await;
+    assert!(told.detail.len() > 10, "a fence is told in words: {told:?}");
+    assert_eq!(bounded("fence", backend.fence()).await, told, "a fence asked for twice");
+    bench.still_runs(&mut session, &sent.handle).await;
+    bench.stop(&mut session, &sent.handle, statements).await;
+    close(session).await;
+    let _rows = bench.rows_of(&statements.quick).await;
 }
 
 /// One statement as the suite sends it.

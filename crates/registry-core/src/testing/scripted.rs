@@ -37,7 +37,7 @@ use tokio::time::Instant;
 pub use log::{Entry, Logged, Sent};
 pub use script::{Call, Fault, Script};
 
-use crate::backend::{Backend, BackendError, CancelReply, EngineLifetime, Progress, Session};
+use crate::backend::{Backend, BackendError, CancelReply, EngineLifetime, Fence, Progress, Session};
 use crate::error::ErrorKind;
 use crate::id::{RemoteHandle, RequestId};
 use engine::EngineState;
@@ -114,6 +114,13 @@ impl ScriptedBackend {
     #[must_use]
     pub fn cancel_takes(self, time: Duration) -> Self {
         self.shared.state().cancel_time = time;
+        self
+    }
+
+    /// What it says about its fence.
+    #[must_use]
+    pub fn with_fence(self, fence: Fence) -> Self {
+        self.shared.state().fence = fence;
         self
     }
 
@@ -302,6 +309,15 @@ impl Backend for ScriptedBackend {
                 Err(unavailable("the answer to the cancel request was lost"))
             }
             None => Ok(self.stop(handle)),
+        }
+    }
+
+    async fn fence(&self) -> Fence {
+        let fault = self.begin(0, Call::Fence, Some(Logged::FenceAsked));
+        self.takes_time().await;
+        match fault {
+            Some(_) => stall().await,
+            None => self.shared.state().fence.clone(),
         }
     }
 }

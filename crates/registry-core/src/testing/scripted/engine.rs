@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use super::log::{Entry, Logged};
 use super::script::{Call, Fault, Script, ScriptEnd};
-use crate::backend::{Progress, Rows};
+use crate::backend::{Fence, Progress, Rows};
 use crate::id::{RemoteHandle, RequestId};
 use crate::record::RemotePhase;
 use crate::results::StoredRows;
@@ -84,6 +84,7 @@ pub(super) struct EngineState {
     pub(super) results_kept: bool,
     pub(super) call_time: Duration,
     pub(super) cancel_time: Duration,
+    pub(super) fence: Fence,
 }
 
 impl EngineState {
@@ -102,6 +103,7 @@ impl EngineState {
             results_kept: true,
             call_time: Duration::ZERO,
             cancel_time: Duration::ZERO,
+            fence: Fence::unknown("Nobody has said what holds writes back here."),
         }
     }
 

@@ -39,6 +39,8 @@ pub enum Logged {
     Fetched(RemoteHandle),
     /// A stop was asked for.
     Canceled(RemoteHandle),
+    /// What holds writes back was asked.
+    FenceAsked,
 }
 
 /// A submission as the engine saw it.
@@ -69,6 +71,7 @@ impl Logged {
             Self::Checked(_) => Some(Call::Check),
             Self::Fetched(_) => Some(Call::Fetch),
             Self::Canceled(_) => Some(Call::Cancel),
+            Self::FenceAsked => Some(Call::Fence),
             Self::Dropped | Self::UsedAfterClose(_) => None,
         }
     }

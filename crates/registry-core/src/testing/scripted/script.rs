@@ -206,6 +206,8 @@ pub enum Fault {
     CancelIgnored,
     /// The cancel request never returns and has no effect.
     CancelStalls,
+    /// The question for the fence never returns.
+    FenceStalls,
 }
 
 /// The calls of an engine.
@@ -225,6 +227,8 @@ pub enum Call {
     Cancel,
     /// `Session::close`.
     Close,
+    /// `Backend::fence`.
+    Fence,
 }
 
 impl Fault {
@@ -248,6 +252,7 @@ impl Fault {
             | Self::CancelNotRunning
             | Self::CancelIgnored
             | Self::CancelStalls => Call::Cancel,
+            Self::FenceStalls => Call::Fence,
         }
     }
 }
