@@ -226,6 +226,9 @@ pub enum SubmitError {
     /// The engine answered that it did not start the statement.
     #[error("rejected: {}", .0.message)]
     Rejected(ErrorInfo),
+    /// Nothing was sent that could start the statement, by this call: an earlier submission may have arrived.
+    #[error("not sent: {0}")]
+    NotSent(BackendError),
     /// No answer, or none that decides: the statement may run.
     #[error("unclear: {0}")]
     Unclear(BackendError),

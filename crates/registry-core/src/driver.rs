@@ -183,6 +183,7 @@ impl Driver {
         Ok(match self.call(|session| session.submit(submission)).await? {
             Some(Ok(handle)) => Event::Submitted(handle),
             Some(Err(SubmitError::Rejected(error))) => Event::SubmitRejected(error),
+            Some(Err(SubmitError::NotSent(error))) => Event::NotSent(error.0),
             Some(Err(SubmitError::Unclear(error))) => Event::SubmitUnclear(error.0),
             None => Event::SubmitUnclear(self.no_answer()),
         })

@@ -211,9 +211,34 @@ pub struct Posts {
     pub first_at: Option<Timestamp>,
     /// When the latest one left: past the window after it, none can arrive.
     pub last_at: Option<Timestamp>,
+    /// What `last_at` was before the latest one was counted, should that turn out not to have left.
+    #[serde(default)]
+    pub before_last_at: Option<Timestamp>,
+    /// Tries in which nothing left; the pauses grow with them.
+    #[serde(default)]
+    pub not_sent: u32,
 }
 
 impl Posts {
+    /// Counts one that is about to leave.
+    pub fn count(&mut self, now: Timestamp) {
+        self.sent += 1;
+        self.before_last_at = self.last_at;
+        self.last_at = Some(now);
+    }
+
+    /// Takes the latest one back, which did not leave: what was sent before may arrive no longer for that.
+    pub fn take_back(&mut self) {
+        self.sent = self.sent.saturating_sub(1);
+        self.last_at = self.before_last_at;
+        self.not_sent = self.not_sent.saturating_add(1);
+    }
+
+    /// Tries so far, whether something left or not.
+    pub fn tries(self) -> u32 {
+        self.sent.saturating_add(self.not_sent)
+    }
+
     /// Submissions that may still take effect.
     pub fn unanswered(self) -> u32 {
         self.sent.saturating_sub(self.answered)

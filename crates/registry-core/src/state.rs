@@ -164,8 +164,7 @@ impl Draft<'_> {
             return vec![Effect::Lookup];
         }
         let retry = self.record.posts.sent > 0;
-        self.record.posts.sent += 1;
-        self.record.posts.last_at = Some(now);
+        self.record.posts.count(now);
         self.record.deadline_at.get_or_insert(now + self.timing.time_limit(&self.record));
         vec![Effect::Submit { retry }]
     }
@@ -225,10 +224,10 @@ impl Draft<'_> {
         self.next_call()
     }
 
-    /// The count is taken back. What no repeat can mend ends the query, and so does an engine that stays out of
+    /// The count is taken back, and with it the moment until which something may arrive. What no repeat can mend ends the query, and so does an engine that stays out of
     /// reach for the whole window; nothing runs there in either case.
     fn not_sent(&mut self, error: &ErrorInfo) -> Effects {
-        self.record.posts.sent = self.record.posts.sent.saturating_sub(1);
+        self.record.posts.take_back();
         let waited = self.record.posts.first_at.map_or(Duration::ZERO, |first| self.now.since(first));
         let hopeless = !error.kind.is_retryable() || waited >= self.timing.resubmit_window;
         match self.record.intent {
@@ -263,14 +262,14 @@ impl Draft<'_> {
     fn wait_or_look_up(&mut self) -> Effects {
         match self.record.intent {
             Some(_) => self.look_up_to_stop(),
-            None => vec![Effect::Wait(self.timing.backoff_after(self.record.posts.sent))],
+            None => vec![Effect::Wait(self.timing.backoff_after(self.record.posts.tries()))],
         }
     }
 
     /// T7b: nothing found. While a submission may still arrive, look again.
     fn not_found_yet(&mut self) -> Effects {
         if self.may_still_arrive() {
-            return vec![Effect::Wait(self.timing.backoff_after(self.record.posts.sent))];
+            return vec![Effect::Wait(self.timing.backoff_after(self.record.posts.tries()))];
         }
         match self.record.intent {
             Some(intent) => self.stopped_unseen(intent.reason),
@@ -316,14 +315,17 @@ impl Draft<'_> {
         posts.last_at.is_some_and(|last| self.now.since(last) < self.timing.resubmit_window)
     }
 
+    /// Never an error that invites to try again: the statement may have run.
     fn submit_lost(&self) -> ErrorInfo {
-        self.record.unreachable.clone().unwrap_or_else(|| {
-            ErrorInfo::new(
-                ErrorKind::SubmitLost,
-                "the engine never confirmed that it received the statement and does not know it; if it writes, look \
-                 whether it took effect before submitting it again",
-            )
-        })
+        let cause = self.record.unreachable.as_ref();
+        let cause = cause.map_or_else(String::new, |error| format!(" (last try: {})", error.message));
+        ErrorInfo::new(
+            ErrorKind::SubmitLost,
+            format!(
+                "the engine never confirmed that it received the statement and does not know it{cause}; if it writes, \
+                 look whether it took effect before submitting it again"
+            ),
+        )
     }
 
     // ---- running

@@ -104,7 +104,12 @@ impl DriverBackend {
         let counters = Arc::new(Counters::default());
         let sign_in = SignIn::new(config, authenticator, &transport, &counters);
         let pool = Pool::new(sign_in, &transport, &counters, options);
-        let shared = Shared { pool, requests: Requests::default(), unknown: UnknownWords::default() };
+        let shared = Shared {
+            pool,
+            requests: Requests::default(),
+            unknown: UnknownWords::default(),
+            has_database: config.context.database.is_some(),
+        };
         Ok(Self { target: config.target(), shared: Arc::new(shared), counters })
     }
 

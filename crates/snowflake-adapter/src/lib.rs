@@ -10,6 +10,7 @@ pub mod driver;
 
 mod breaker;
 mod error;
+mod history;
 mod http;
 mod requests;
 mod retry;

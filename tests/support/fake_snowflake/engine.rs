@@ -12,6 +12,9 @@ use super::service::Service;
 use super::statement::{self, Plan, Statement, understand};
 use super::table::{Cell, Column, Kind, SELECT, SESSION, Table};
 
+const NO_DATABASE: &str = "Cannot perform SELECT. This session does not have a current database. Call \
+     'USE DATABASE', or use a qualified name.";
+
 /// A statement that was taken.
 #[derive(Debug)]
 pub(super) struct Taken {
@@ -46,6 +49,9 @@ async fn compile(service: &Arc<Service>, statement: &Statement, order: &Order) -
     let Plan::Sql(sql) = &statement.plan else {
         return Ok(Table::message("", SELECT));
     };
+    if order.context.database.is_none() && statement::needs_database(&order.sql) {
+        return Err(QueryError::new("090105", "22000", NO_DATABASE));
+    }
     let (service, sql, order) = (Arc::clone(service), sql.clone(), order.clone());
     let compiling =
         tokio::task::spawn_blocking(move || service.warehouse.compile(&sql, &order, &service.history));

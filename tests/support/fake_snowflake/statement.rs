@@ -81,6 +81,12 @@ pub(super) fn needs_session(sql: &str) -> bool {
     matches!(first.as_str(), "use" | "alter" | "begin" | "commit" | "rollback" | "set" | "put" | "get")
 }
 
+/// A table function of the information schema of no database in particular.
+pub(super) fn needs_database(sql: &str) -> bool {
+    let compact: String = sql.split_whitespace().collect::<String>().to_lowercase();
+    compact.contains("table(information_schema.")
+}
+
 fn plan(text: &str) -> Result<Plan, QueryError> {
     let words = words(text);
     let word = |place: usize| words.get(place).map_or("", String::as_str);

@@ -26,7 +26,7 @@ pub enum Event {
     Resumed,
     /// The engine took the statement.
     Submitted(RemoteHandle),
-    /// The submission certainly never left: no session could be had for it.
+    /// The submission certainly never left: no session could be had for it, or a repeat would have run it twice.
     NotSent(ErrorInfo),
     /// The engine refused the statement.
     SubmitRejected(ErrorInfo),

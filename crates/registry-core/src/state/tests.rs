@@ -171,6 +171,37 @@ fn a_submission_that_never_left_is_taken_back() {
     assert_eq!((too_long.status(), too_long.owes()), (QueryStatus::Failed, false));
 }
 
+/// A repeat that only looks the statement up moves nothing: what was sent is lost one window after it left.
+#[test]
+fn a_lost_submission_is_given_up_one_window_after_it_left_however_often_a_repeat_sent_nothing() {
+    let mut life = Life::sent().on(unclear());
+    let (start, window) = (life.now, life.timing.resubmit_window);
+    while !life.status().is_terminal() {
+        life = match life.effects[..] {
+            [Effect::Wait(delay)] => life.after(delay).on(Event::Resumed),
+            [Effect::Submit { retry: true }] => life.on(Event::NotSent(error(ErrorKind::Unavailable))),
+            [Effect::Lookup] => life.on(Event::LookedUp(Lookup::Missing)),
+            ref other => panic!("{other:?}"),
+        };
+    }
+    let took = life.now.since(start);
+    assert!(took >= window && took <= window + Duration::from_secs(8), "{took:?}");
+    assert_eq!((life.record.posts.sent, life.record.posts.last_at), (1, Some(start)));
+    assert_eq!((life.status(), life.owes()), (QueryStatus::Failed, true));
+    assert_eq!(life.record.error.as_ref().unwrap().kind, ErrorKind::SubmitLost);
+    assert!(life.record.posts.not_sent < 25, "the pauses do not grow: {}", life.record.posts.not_sent);
+}
+
+#[test]
+fn what_an_earlier_submission_may_still_do_is_not_taken_back_with_a_later_one() {
+    let not_sent = || Event::NotSent(error(ErrorKind::Authentication));
+    let life = Life::sent().on(unclear()).on(Event::Resumed).on(not_sent());
+    assert_eq!((life.status(), life.record.posts.unanswered()), (QueryStatus::Pending, 1));
+    let stopped = life.on(Event::Resumed).stopping().on(not_sent());
+    stopped.asks_for(&[Effect::Lookup]);
+    assert_eq!(stopped.status(), QueryStatus::Pending);
+}
+
 #[test]
 fn t6_what_was_never_sent_is_stopped_at_once_and_owes_nothing() {
     Life::accepted().stopping().ended_as(QueryStatus::Canceled, true);

@@ -118,7 +118,9 @@ pub async fn a_wrong_statement_is_told_in_words(backend: &dyn Backend, statement
     let mut session = bench.session().await;
     let error = match bench.submit(&mut session, &statements.wrong).await {
         Err(SubmitError::Rejected(error)) => error,
-        Err(SubmitError::Unclear(error)) => panic!("a wrong statement has a clear answer, got {error:?}"),
+        Err(SubmitError::NotSent(error) | SubmitError::Unclear(error)) => {
+            panic!("a wrong statement has a clear answer, got {error:?}")
+        }
         Ok(sent) => match bench.end(&mut session, &sent.handle, CALL).await {
             Progress::Failed(error) => error,
             other => panic!("a wrong statement fails, got {other:?}"),

@@ -21,11 +21,9 @@ use super::session::SnowflakeSession;
 use super::status::{UnknownWords, progress};
 use super::transport::{Call, Mark};
 use super::watch::Watch;
+use crate::history::{Database, search, statement_tag};
 use crate::requests::Requests;
 use crate::wire::driver::{Envelope, QueryFacts};
-
-/// Snowflake takes no longer tag.
-const MAX_TAG: usize = 2000;
 
 /// What all sessions of one backend share.
 #[derive(Debug)]
@@ -33,6 +31,8 @@ pub(super) struct Shared {
     pub(super) pool: Arc<Pool>,
     pub(super) requests: Requests<Attempt>,
     pub(super) unknown: UnknownWords,
+    /// The connection names a database, so that its sessions have a current one.
+    pub(super) has_database: bool,
 }
 
 /// What one query uses. It borrows sessions at Snowflake for its calls and owns none.
@@ -49,6 +49,7 @@ enum Tried {
     Answered(Envelope),
     /// It never arrived; the session is gone.
     SessionGone,
+    /// Whether an attempt of this try may have arrived.
     Failed {
         error: CallError,
         may_have_arrived: bool,
@@ -65,10 +66,14 @@ impl Statement {
         let id = submission.request_id;
         self.shared.requests.set(id, Attempt::NotSent);
         for _ in 0..=SIGN_INS {
-            let lease = self.shared.pool.lease().await.map_err(not_sent)?;
+            let lease = self.shared.pool.lease().await.map_err(SubmitError::NotSent)?;
             self.shared.requests.set(id, Attempt::Sent(Arc::clone(&lease.session)));
             match self.try_submit(&lease.session, submission, false).await {
                 Tried::SessionGone => self.shared.requests.set(id, Attempt::NotSent),
+                Tried::Failed { error, may_have_arrived: false } => {
+                    self.shared.requests.set(id, Attempt::NotSent);
+                    return Err(SubmitError::NotSent(error.into()));
+                }
                 tried => return self.judge(&lease.session, id, tried),
             }
         }
@@ -87,15 +92,15 @@ impl Statement {
         }
     }
 
-    /// Nothing may be sent any more, but the first try may have arrived.
+    /// Nothing may be sent any more, but an earlier try may have arrived.
     async fn search(&mut self, id: RequestId) -> Result<RemoteHandle, SubmitError> {
         match self.lookup(id).await {
             Ok(Lookup::Found(handle)) => Ok(handle),
-            Ok(Lookup::Missing | Lookup::NeverArrived) => Err(SubmitError::Unclear(BackendError::new(
+            Ok(Lookup::Missing | Lookup::NeverArrived) => Err(SubmitError::NotSent(BackendError::new(
                 ErrorKind::Unavailable,
                 "Snowflake's history does not show the statement yet",
             ))),
-            Err(error) => Err(SubmitError::Unclear(error)),
+            Err(error) => Err(SubmitError::NotSent(error)),
         }
     }
 
@@ -106,14 +111,16 @@ impl Statement {
         let mark = Mark::with_id(id.clone()).at(u32::from(repeated), 0);
         session.owes_answer(&id);
         let deadline = Instant::now() + self.shared.pool.transport().deadlines().request;
-        let (answer, lost) = session.persist(Call::Submit(&body), &mark, deadline).await;
-        let may_have_arrived = lost || repeated;
+        let (answer, may_have_arrived) = session.persist(Call::Submit(&body), &mark, deadline).await;
         let tried = match answer {
             Ok(envelope) => Tried::Answered(envelope),
-            Err(CallError::SessionEnded) if !may_have_arrived || repeated => Tried::SessionGone,
+            Err(CallError::SessionEnded) if !may_have_arrived => Tried::SessionGone,
             Err(error) => Tried::Failed { error, may_have_arrived },
         };
-        if !matches!(tried, Tried::Failed { may_have_arrived: true, .. }) {
+        // What an earlier try owes is not settled by a repeat that did not arrive.
+        let unsettled =
+            matches!(tried, Tried::Failed { may_have_arrived, .. } if may_have_arrived || repeated);
+        if !unsettled {
             session.answered(&id);
         }
         tried
@@ -133,8 +140,7 @@ impl Statement {
                 return Err(SubmitError::Unclear(error.into()));
             }
             Tried::Failed { error, may_have_arrived: false } => {
-                self.shared.requests.set(id, Attempt::NotSent);
-                return Err(not_sent(error.into()));
+                return Err(SubmitError::NotSent(error.into()));
             }
         };
         let facts: QueryFacts = envelope.data_or_default();
@@ -165,11 +171,8 @@ impl Statement {
     }
 
     async fn find_by_tag(&self, id: RequestId) -> Result<Lookup, BackendError> {
-        // The id is a UUID of ours and needs no quoting. The tag of this statement does not contain it.
-        let sql = format!(
-            "select query_id from table(information_schema.query_history_by_user(result_limit => 10000)) \
-             where contains(query_tag, '{id}') order by start_time limit 1"
-        );
+        let database = if self.shared.has_database { Database::Current } else { Database::OfEveryAccount };
+        let sql = search(database, id);
         for _ in 0..=SIGN_INS {
             let lease: Lease = self.shared.pool.lease().await?;
             let body = statement(&sql, false, lease.session.next_sequence());
@@ -271,22 +274,11 @@ fn found(envelope: &Envelope) -> Result<Lookup, BackendError> {
         ));
     }
     if !envelope.is_success() {
-        let text = "Snowflake's history could not be searched; give the connection a database";
+        let text = "Snowflake's history could not be searched; name a database that the role may use for the connection";
         return Err(BackendError(fault(envelope).explained(ErrorKind::Unavailable, text)));
     }
     let first = first_text(envelope)?;
     Ok(first.filter(|id| is_query_id(id)).map_or(Lookup::Missing, |id| Lookup::Found(RemoteHandle::new(id))))
-}
-
-/// Nothing left: what trying again cannot mend is told at once.
-fn not_sent(error: BackendError) -> SubmitError {
-    match error.0.kind {
-        ErrorKind::Authentication
-        | ErrorKind::Permission
-        | ErrorKind::Configuration
-        | ErrorKind::Protocol => SubmitError::Rejected(error.0),
-        _ => SubmitError::Unclear(error),
-    }
 }
 
 fn no_handle() -> BackendError {
@@ -297,21 +289,10 @@ fn no_handle() -> BackendError {
 fn parameters(submission: &Submission) -> Map<String, Value> {
     let seconds = submission.time_limit.as_secs().clamp(1, 604_800);
     let mut parameters = Map::new();
-    parameters.insert("QUERY_TAG".to_owned(), json!(tag(&submission.tag, submission.request_id)));
+    parameters.insert("QUERY_TAG".to_owned(), json!(statement_tag(&submission.tag, submission.request_id)));
     parameters.insert("STATEMENT_TIMEOUT_IN_SECONDS".to_owned(), json!(seconds));
     parameters.insert("MULTI_STATEMENT_COUNT".to_owned(), json!(1));
     parameters
-}
-
-/// The tag with the request id in it, by which a lost statement is found; the id before everything else.
-fn tag(tag: &str, id: RequestId) -> String {
-    let mut parts = match serde_json::from_str(tag) {
-        Ok(Value::Object(parts)) => parts,
-        _ => Map::from_iter([("tag".to_owned(), json!(tag))]),
-    };
-    parts.insert("request_id".to_owned(), json!(id.to_string()));
-    let text = Value::Object(parts).to_string();
-    if text.chars().count() <= MAX_TAG { text } else { json!({ "request_id": id.to_string() }).to_string() }
 }
 
 /// A query's error in words, for the parts that only know that rows are not to be had.
@@ -322,16 +303,6 @@ pub(super) fn lost_rows(message: impl Into<String>) -> ErrorInfo {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_tag_carries_the_request_id_and_stays_within_its_length() {
-        let id = RequestId::generate();
-        let short: Value = serde_json::from_str(&tag(r#"{"app":"a","client":"c"}"#, id)).unwrap();
-        assert_eq!(short, json!({ "app": "a", "client": "c", "request_id": id.to_string() }));
-        assert!(tag("plain", id).contains(r#""tag":"plain""#));
-        let long = tag(&json!({ "client": "x".repeat(5000) }).to_string(), id);
-        assert!(long.len() < MAX_TAG && long.contains(&id.to_string()));
-    }
 
     #[test]
     fn only_a_uuid_in_its_usual_form_is_a_query_id() {

@@ -11,9 +11,10 @@ use registry_core::error::ErrorKind;
 use registry_core::id::{RemoteHandle, RequestId};
 use serde::Deserialize;
 
-use super::parameters::{lookup_tag, tag_mark};
+use super::parameters::lookup_tag;
 use super::reply::Meaning;
 use super::service::{Handle, Service};
+use crate::history::{Database, search};
 
 /// The lookup's own time limit.
 const LIMIT: Duration = Duration::from_secs(30);
@@ -21,7 +22,8 @@ const LIMIT: Duration = Duration::from_secs(30);
 const PACE: Duration = Duration::from_millis(500);
 
 pub(super) async fn find(service: &Service, request_id: RequestId) -> Result<Lookup, BackendError> {
-    let sql = statement(service.database(), request_id);
+    let database = service.database().map_or(Database::OfEveryAccount, Database::Named);
+    let sql = search(database, request_id);
     let mut reply = service.run(&sql, LIMIT, lookup_tag(request_id)).await?;
     let patience = tokio::time::Instant::now() + LIMIT;
     // The service may answer before the statement has ended.
@@ -38,20 +40,6 @@ pub(super) async fn find(service: &Service, request_id: RequestId) -> Result<Loo
         Meaning::Result(_) => found(&reply.body),
         other => Err(other.into_error(ErrorKind::Unavailable)),
     }
-}
-
-/// Statements that run come first, then the newest: a repeat that the engine refused has the same tag.
-fn statement(database: Option<&str>, request_id: RequestId) -> String {
-    // Without a database of the connection's own there is still the one that every account has.
-    let database = database.unwrap_or("SNOWFLAKE").replace('"', "\"\"");
-    let mark = tag_mark(request_id);
-    format!(
-        "select query_id from table(\"{database}\".information_schema.query_history_by_user(\
-         end_time_range_start => dateadd('day', -2, current_timestamp()), result_limit => 10000)) \
-         where contains(query_tag, '{mark}') \
-         order by iff(execution_status ilike 'fail%' or execution_status ilike 'success%', 1, 0), start_time desc \
-         limit 1"
-    )
 }
 
 #[derive(Deserialize)]
@@ -72,15 +60,6 @@ fn found(body: &[u8]) -> Result<Lookup, BackendError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_search_asks_the_connections_database_for_the_request_id() {
-        let id = RequestId::generate();
-        let sql = statement(Some("my\"db"), id);
-        assert!(sql.contains("\"my\"\"db\".information_schema"), "{sql}");
-        assert!(sql.contains(&format!("'\"request_id\":\"{id}\"'")), "{sql}");
-        assert!(statement(None, id).contains("\"SNOWFLAKE\".information_schema"));
-    }
 
     #[test]
     fn an_empty_history_does_not_say_that_nothing_arrives() {

@@ -5,10 +5,7 @@ use std::collections::BTreeMap;
 use registry_core::backend::BackendError;
 use registry_core::error::ErrorKind;
 use registry_core::id::RequestId;
-use serde_json::{Map, Value, json};
-
-/// The longest tag that the engine keeps.
-const MAX_TAG: usize = 2_000;
+use serde_json::json;
 
 /// What a user may set; the service knows no other names.
 const ALLOWED: [&str; 11] = [
@@ -75,22 +72,6 @@ fn not_allowed(name: &str) -> String {
     )
 }
 
-/// The tag of a statement with its request id in it, by which a lost statement is found again.
-pub(super) fn statement_tag(tag: &str, request_id: RequestId) -> String {
-    let mut fields = match serde_json::from_str(tag) {
-        Ok(Value::Object(fields)) => fields,
-        _ => Map::from_iter([("tag".to_owned(), json!(tag))]),
-    };
-    fields.insert("request_id".to_owned(), json!(request_id.to_string()));
-    let text = Value::Object(fields).to_string();
-    if text.len() <= MAX_TAG { text } else { json!({ "request_id": request_id.to_string() }).to_string() }
-}
-
-/// What a lookup searches tags for; never part of the tag of a lookup.
-pub(super) fn tag_mark(request_id: RequestId) -> String {
-    format!("\"request_id\":\"{request_id}\"")
-}
-
 /// The tag of a lookup itself.
 pub(super) fn lookup_tag(request_id: RequestId) -> String {
     json!({ "app": "async-query-mcp", "lookup": request_id.to_string() }).to_string()
@@ -99,6 +80,7 @@ pub(super) fn lookup_tag(request_id: RequestId) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::history::tag_mark;
 
     #[test]
     fn the_users_parameters_win_except_where_decoding_depends_on_ours() {
@@ -115,13 +97,8 @@ mod tests {
     }
 
     #[test]
-    fn a_tag_carries_its_request_id_and_a_lookups_tag_does_not() {
+    fn the_tag_of_a_lookup_is_not_what_it_searches_for() {
         let id = RequestId::generate();
-        for tag in [r#"{"app":"a","query_id":"q_1"}"#, "plain", "", "[1]", &"x".repeat(5_000)] {
-            let tag = statement_tag(tag, id);
-            assert!(tag.contains(&tag_mark(id)) && tag.len() <= MAX_TAG, "{tag}");
-        }
-        assert!(statement_tag(r#"{"query_id":"q_1"}"#, id).starts_with(r#"{"query_id":"q_1","#));
         assert!(!lookup_tag(id).contains(&tag_mark(id)));
     }
 }

@@ -11,10 +11,11 @@ use secrecy::ExposeSecret;
 use tokio::time::{Instant, timeout_at};
 use uuid::Uuid;
 
-use super::parameters::{Parameters, statement_tag};
+use super::parameters::Parameters;
 use super::reply::{self, Meaning, Reply};
 use crate::auth::{Authenticator, BearerToken};
 use crate::config::{SnowflakeConfig, StatementContext};
+use crate::history::statement_tag;
 use crate::http::{Answer, Ceiling, Failure, Http, Request, authorization};
 use crate::requests::Requests;
 use crate::retry::{Judgement, RetryPolicy, Verdict, repeat};

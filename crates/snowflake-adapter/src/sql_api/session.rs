@@ -48,10 +48,8 @@ impl SqlApiSession {
         let is_repeat = in_doubt || submission.retry;
         let reply = match outcome {
             Ok(reply) => reply,
-            Err(failure) if !in_doubt && is_hopeless(&failure) => {
-                return Err(SubmitError::Rejected(BackendError::from(failure).0));
-            }
-            Err(failure) => return Err(SubmitError::Unclear(failure.into())),
+            Err(failure) if in_doubt => return Err(SubmitError::Unclear(failure.into())),
+            Err(failure) => return Err(unanswered(failure)),
         };
         let rejected = |error: ErrorInfo| match in_doubt {
             true => SubmitError::Unclear(BackendError(error)),
@@ -75,6 +73,7 @@ impl SqlApiSession {
                 _,
             ) => Err(rejected(error)),
             (Meaning::NotFound(error), _) => Err(rejected(no_api(error))),
+            (Meaning::Throttled(error), _) if !in_doubt => Err(SubmitError::NotSent(BackendError(error))),
             (meaning, _) => Err(SubmitError::Unclear(meaning.into_error(ErrorKind::Protocol))),
         }
     }
@@ -153,12 +152,15 @@ fn wrong_statement() -> BackendError {
     BackendError::new(ErrorKind::Protocol, "Snowflake answered for another statement than the one asked for")
 }
 
-/// Whether nothing was done at the service, and nothing will be until somebody mends it.
-fn is_hopeless(failure: &Failure) -> bool {
+/// What a submission without an answer may have done.
+fn unanswered(failure: Failure) -> SubmitError {
     match failure {
-        Failure::Redirected(_) => true,
-        Failure::NoToken(error) => !error.0.kind.is_retryable(),
-        Failure::NotSent(_) | Failure::Paused(_) | Failure::NoAnswer(_) | Failure::Unusable(_) => false,
+        // It went nowhere, and will go nowhere until somebody mends the address.
+        Failure::Redirected(_) => SubmitError::Rejected(BackendError::from(failure).0),
+        Failure::NotSent(_) | Failure::Paused(_) | Failure::NoToken(_) => {
+            SubmitError::NotSent(failure.into())
+        }
+        Failure::NoAnswer(_) | Failure::Unusable(_) => SubmitError::Unclear(failure.into()),
     }
 }
 

@@ -169,6 +169,13 @@ fn rejected(outcome: Result<RemoteHandle, SubmitError>) -> ErrorInfo {
     }
 }
 
+fn not_sent(outcome: Result<RemoteHandle, SubmitError>) -> ErrorInfo {
+    match outcome {
+        Err(SubmitError::NotSent(error)) => error.0,
+        other => panic!("nothing sent, got {other:?}"),
+    }
+}
+
 fn unclear(outcome: Result<RemoteHandle, SubmitError>) -> ErrorInfo {
     match outcome {
         Err(SubmitError::Unclear(error)) => error.0,

@@ -76,7 +76,7 @@ impl Fixture {
         let end = match submitted {
             Ok(handle) => Ok(end(&mut session, &handle).await),
             Err(SubmitError::Rejected(error)) => Err(error),
-            Err(SubmitError::Unclear(error)) => panic!("{error}"),
+            Err(SubmitError::NotSent(error) | SubmitError::Unclear(error)) => panic!("{error}"),
         };
         session.close().await.unwrap();
         end

@@ -203,6 +203,8 @@ fn normal_form(record: QueryRecord) -> QueryRecord {
         posts: Posts {
             first_at: still(record.posts.first_at),
             last_at: still(record.posts.last_at),
+            before_last_at: still(record.posts.before_last_at),
+            not_sent: 0,
             ..few(record.posts)
         },
         cancel: CancelWork {

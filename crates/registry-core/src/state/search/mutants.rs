@@ -4,7 +4,7 @@
 use crate::backend::{CancelReply, Lookup};
 use crate::clock::Timestamp;
 use crate::error::{ErrorInfo, ErrorKind};
-use crate::record::{CancelWork, QueryRecord, StopReason};
+use crate::record::{CancelWork, Posts, QueryRecord, StopReason};
 use crate::snapshot::QueryStatus;
 use crate::state::{Effect, Event, Step, Timing};
 
@@ -48,6 +48,8 @@ pub(super) enum Mutant {
     ForgetOnRestart,
     /// A cancel request is counted when its answer is there.
     AttemptAfter,
+    /// A try that sent nothing takes back those before it too.
+    TakesBackAll,
 }
 
 /// What each breaks, and no more. Some of it is not plain to see:
@@ -59,7 +61,7 @@ pub(super) enum Mutant {
 /// - A submission that is not counted (`PersistAfter`, `RepostToResolve`) makes a stop look free of doubt, and a
 ///   rejection look final.
 /// - A second execution (`FreshRequestId`) outlives the record whatever became of the first one.
-pub(super) const TABLE: [(Mutant, &[&str]); 19] = [
+pub(super) const TABLE: [(Mutant, &[&str]); 20] = [
     (Mutant::NoCas, &["I1", "I5", "L1", "L2"]),
     (Mutant::DoubleClose, &["I8", "I9", "L1", "L2"]),
     (Mutant::TimeoutNoCancel, &["I3", "I4", "I9", "L1", "L2"]),
@@ -80,6 +82,7 @@ pub(super) const TABLE: [(Mutant, &[&str]); 19] = [
     (Mutant::ForgetOnRestart, &["I3", "I4", "L2"]),
     // Equivalent: the count is for the reader, and the debt does not depend on it.
     (Mutant::AttemptAfter, &[]),
+    (Mutant::TakesBackAll, &["I3", "I4", "I5", "L2"]),
 ];
 
 /// The step of the machine, or a mutant's.
@@ -115,6 +118,10 @@ pub(super) fn step(
             right(&Event::RemoteFailed(ErrorInfo::new(ErrorKind::Internal, "restarted")))
         }
         (Mutant::ForgetOnRestart, Event::LeaseTaken { .. }) if live => ended(record, QueryStatus::Canceled),
+        (Mutant::TakesBackAll, Event::NotSent(_)) => {
+            let forgetful = QueryRecord { posts: Posts { sent: 1, ..Posts::default() }, ..record.clone() };
+            crate::state::step(&forgetful, event, now, timing)
+        }
         (Mutant::AttemptAfter, _) => attempt_counted_late(record, event, now, timing),
         _ => right(event),
     }

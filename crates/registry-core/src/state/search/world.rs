@@ -333,12 +333,27 @@ impl World {
                 if self.may_lose() {
                     moves.driven(world.losing(), "no session to be had", Ev::NotSent);
                 }
+                if moves.machine.record(self.record).posts.sent > 1 {
+                    world.looks_instead(moves);
+                }
             }
             Driver::Awaiting => world.submission_answers(moves),
             Driver::Lookup => world.lookup_answers(moves),
             Driver::Check => world.check_answers(moves),
             Driver::SendCancel => world.cancel_answers(moves),
             Driver::Fetch => world.fetch_answers(moves),
+        }
+    }
+
+    /// Where only the lost session would recognise a repeat, the repeat is a look at the history.
+    fn looks_instead(self, moves: &mut Moves<'_>) {
+        if self.remote == Remote::Never {
+            moves.driven(self, "repeat looks and misses", Ev::NotSent);
+        } else {
+            moves.driven(self, "repeat looks and finds", Ev::Submitted);
+        }
+        if self.may_lose() && self.remote != Remote::Never {
+            moves.driven(self.losing(), "repeat looks too early", Ev::NotSent);
         }
     }
 

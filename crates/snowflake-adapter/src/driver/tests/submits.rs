@@ -163,8 +163,38 @@ async fn a_repeat_by_another_process_searches_and_sends_nothing() {
         Server::start(|seen| if is_search(seen) { Reply::json(result("[]")) } else { usual(seen) }).await;
     let backend = backend(&server);
     let answer = session(&backend).await.submit(Bench::new().submission(RequestId::generate(), true)).await;
-    assert!(matches!(answer, Err(SubmitError::Unclear(_))), "{answer:?}");
+    assert!(matches!(answer, Err(SubmitError::NotSent(_))), "{answer:?}");
     assert!(!server.submissions().iter().any(is_statement));
+}
+
+#[tokio::test]
+async fn a_repeat_that_is_turned_away_counts_as_not_sent_and_leaves_the_first_one_in_doubt() {
+    let server = Server::start(|seen| match seen {
+        seen if is_search(seen) => Reply::json(result("[]")),
+        seen if is_statement(seen) && seen.nth <= 4 => Reply::lost(),
+        seen if is_statement(seen) => Reply::status(429, "{}"),
+        _ => usual(seen),
+    })
+    .await;
+    let backend = backend(&server);
+    let (bench, id) = (Bench::new(), RequestId::generate());
+    let mut session = session(&backend).await;
+    assert!(matches!(session.submit(bench.submission(id, false)).await, Err(SubmitError::Unclear(_))));
+    assert!(matches!(session.submit(bench.submission(id, true)).await, Err(SubmitError::NotSent(_))));
+    assert_eq!(session.lookup(id).await.unwrap(), Lookup::Missing, "the first one may still arrive");
+    backend.shut_down().await;
+    assert_eq!(server.count("/session"), 0, "a logout would stop what arrived");
+}
+
+#[tokio::test]
+async fn a_first_submission_that_is_turned_away_never_arrived() {
+    let server =
+        Server::start(|seen| if is_statement(seen) { Reply::status(429, "{}") } else { usual(seen) }).await;
+    let backend = backend(&server);
+    let (bench, id) = (Bench::new(), RequestId::generate());
+    let mut session = session(&backend).await;
+    assert!(matches!(session.submit(bench.submission(id, false)).await, Err(SubmitError::NotSent(_))));
+    assert_eq!(session.lookup(id).await.unwrap(), Lookup::NeverArrived);
 }
 
 #[tokio::test]
@@ -180,6 +210,21 @@ async fn a_lookup_finds_a_statement_by_the_request_id_in_its_tag() {
     let search = &server.submissions()[0];
     assert!(search.sql().contains(&id.to_string()) && search.body["asyncExec"] == false);
     assert!(!search.body["parameters"].to_string().contains(&id.to_string()), "it must not find itself");
+}
+
+#[tokio::test]
+async fn a_lookup_needs_no_current_database() {
+    let server =
+        Server::start(|seen| if is_search(seen) { Reply::json(result("[]")) } else { usual(seen) }).await;
+    let without = session(&backend(&server)).await.lookup(RequestId::generate()).await;
+    let context = StatementContext { database: Some("DB".to_owned()), ..StatementContext::default() };
+    let config = SnowflakeConfig { context, ..config(&server) };
+    let other = DriverBackend::new(&config, options()).unwrap();
+    let with = session(&other).await.lookup(RequestId::generate()).await;
+    assert_eq!((without, with), (Ok(Lookup::Missing), Ok(Lookup::Missing)));
+    let searches: Vec<String> = server.submissions().iter().map(|seen| seen.sql().to_owned()).collect();
+    assert!(searches[0].contains("table(SNOWFLAKE.information_schema."), "{searches:?}");
+    assert!(searches[1].contains("table(information_schema."), "{searches:?}");
 }
 
 #[tokio::test]

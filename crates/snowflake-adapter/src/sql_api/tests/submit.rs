@@ -152,9 +152,9 @@ async fn submit_422_of_a_repeat_is_the_end_of_the_statement() {
 }
 
 #[tokio::test]
-async fn submit_429_is_tried_three_times_and_is_unclear() {
+async fn submit_429_is_tried_three_times_and_counts_as_not_sent() {
     let mut bench = Bench::new([429, 429, 429].map(Step::status)).await;
-    assert_eq!(unclear(bench.submit().await).kind, ErrorKind::Throttled);
+    assert_eq!(not_sent(bench.submit().await).kind, ErrorKind::Throttled);
     let requests: Vec<_> =
         bench.seen().iter().map(|seen| seen.query("requestId").map(str::to_owned)).collect();
     assert_eq!(requests, vec![Some(bench.request_id.to_string()); 3], "every repeat has the same request id");
@@ -203,6 +203,21 @@ async fn a_submission_without_answer_is_unclear_at_its_deadline() {
     let change = |config: &mut SnowflakeConfig| config.deadlines.request = Duration::from_millis(100);
     let mut bench = Bench::with([Step::Hang], ResultLimits::default(), change).await;
     assert_eq!(unclear(bench.submit().await).kind, ErrorKind::Unavailable);
+}
+
+#[tokio::test]
+async fn a_submission_to_nobody_counts_as_not_sent() {
+    let nobody = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    let url = format!("http://{nobody}").parse().unwrap();
+    let change = |config: &mut SnowflakeConfig| config.base_url = url;
+    let mut bench = Bench::with([], ResultLimits::default(), change).await;
+    assert_eq!(not_sent(bench.submit().await).kind, ErrorKind::Unavailable);
+}
+
+#[tokio::test]
+async fn a_submission_turned_away_after_one_without_answer_is_unclear() {
+    let mut bench = Bench::new([Step::DropAfter, Step::status(429), Step::status(429)]).await;
+    assert_eq!(unclear(bench.submit().await).kind, ErrorKind::Throttled);
 }
 
 #[tokio::test]
