@@ -15,12 +15,12 @@ use rmcp::service::{Peer, RequestContext, RoleServer};
 use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
-use crate::answer::QueryFacts;
+use crate::answer::{self, QueryFacts};
 use crate::error::ToolError;
 use crate::page::cut_text;
 use crate::server::Shared;
 use crate::tools::arguments::{self, Seconds};
-use crate::visible::visible;
+use crate::visible::{VisibleText, visible};
 use crate::words;
 
 /// How often a waiting call tells that it is alive.
@@ -170,7 +170,8 @@ impl Call {
         let message = visible(&message).into_owned();
         let message = cut_text(&message, PROGRESS_CHARS).unwrap_or(message);
         let param = ProgressNotificationParam::new(token.clone(), started.elapsed().as_secs_f64());
-        if let Err(error) = peer.notify_progress(param.with_message(message)).await {
+        let param = answer::progress(param, VisibleText::new(message));
+        if let Err(error) = peer.notify_progress(param).await {
             tracing::debug!(%error, "a progress notification was not delivered");
         }
     }

@@ -2,12 +2,12 @@
 
 use registry_core::error::RegistryError;
 use registry_core::snapshot::QuerySnapshot;
-use rmcp::model::{CallToolResult, ContentBlock};
+use rmcp::model::CallToolResult;
 use serde_json::{Map, Value};
 
 use crate::answer::short;
 use crate::page::cut_text;
-use crate::visible::visible_lines;
+use crate::visible::{VisibleText, visible};
 use crate::words;
 
 /// The longest error text.
@@ -100,7 +100,7 @@ impl ToolError {
     pub fn unknown_id(id: &str, known: &[QuerySnapshot]) -> Self {
         let shown = cut_text(id, 60).unwrap_or_else(|| id.to_owned());
         Self::new(format!(
-            "No query {shown:?} is known here: its retention is over, it belongs to another state directory, or the \
+            "No query \"{shown}\" is known here: its retention is over, it belongs to another state directory, or the \
              id is not one that async_execute_query returned."
         ))
         .with("known_queries", known_ids(known))
@@ -117,11 +117,11 @@ impl ToolError {
         for (name, value) in self.facts.iter().filter(|(name, value)| *name != "next" && !value.is_null()) {
             fields.insert(name.clone(), value.clone());
         }
-        let text = crate::answer::text_of(&fields, None);
+        let text = crate::answer::text_of(&fields, None).into_string();
         let mut text = cut_text(&text, room).unwrap_or(text);
         if !next.is_empty() {
             text.push_str("\nnext: ");
-            text.push_str(&visible_lines(next));
+            text.push_str(&visible(next));
         }
         text
     }
@@ -141,7 +141,7 @@ fn known_ids(known: &[QuerySnapshot]) -> String {
 
 impl From<ToolError> for CallToolResult {
     fn from(error: ToolError) -> Self {
-        Self::error(vec![ContentBlock::text(error.text())])
+        crate::answer::failure(VisibleText::new(error.text()))
     }
 }
 
@@ -159,6 +159,6 @@ mod tests {
     #[test]
     fn hidden_characters_of_an_engine_are_spelled_out() {
         let text = ToolError::new("bad \u{1b}[2J thing\nline two").with("label", "a\nb").text();
-        assert_eq!(text, "bad \\u{1b}[2J thing\nline two\n\nlabel: a\\nb");
+        assert_eq!(text, "bad \\u{1b}[2J thing\\nline two\n\nlabel: a\\nb");
     }
 }

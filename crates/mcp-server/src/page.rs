@@ -10,6 +10,7 @@ use registry_core::results::{ColumnMeta, Row};
 use serde_json::Value;
 
 use crate::csv::{self, Hidden};
+use crate::visible::VisibleText;
 
 /// Cells longer than this many characters are cut.
 pub const CELL_CHARS: usize = 1000;
@@ -26,7 +27,7 @@ pub struct FittedPage {
     /// The rows.
     pub rows: Vec<Row>,
     /// The same as CSV: a header line and one line a row.
-    pub csv: String,
+    pub csv: VisibleText,
     /// Rows follow after this page.
     pub has_more: bool,
     /// Cells that were cut.
@@ -57,8 +58,9 @@ pub fn fit(page: &QueryPage, budget: usize) -> FittedPage {
     let (cell_limit, width) = shape_of_a_row(page, budget);
     let columns: Vec<ColumnMeta> =
         page.columns.iter().take(width).map(|c| cut_column(c, cell_limit)).collect();
+    let mut csv = header(&columns);
     let mut fitted = FittedPage {
-        csv: header(&columns),
+        csv: VisibleText::default(),
         has_more: page.has_more,
         truncated_cells: 0,
         hidden_columns: page.columns.len() - width,
@@ -75,11 +77,12 @@ pub fn fit(page: &QueryPage, budget: usize) -> FittedPage {
             fitted.has_more = true;
             break;
         }
-        fitted.csv.push('\n');
-        fitted.csv.push_str(&line);
+        csv.push('\n');
+        csv.push_str(&line);
         fitted.truncated_cells += cuts;
         fitted.rows.push(row);
     }
+    fitted.csv = VisibleText::new(csv);
     fitted
 }
 
@@ -211,7 +214,7 @@ mod tests {
         let json = json!({"columns": fitted.columns, "rows": fitted.rows}).to_string();
         // "columns" and "rows" and their punctuation are not rows.
         assert!(utf16(&json) <= budget + 40, "json takes {} of {budget}", utf16(&json));
-        assert!(utf16(&fitted.csv) <= budget, "csv takes {} of {budget}", utf16(&fitted.csv));
+        assert!(utf16(fitted.csv.as_str()) <= budget, "csv takes {} of {budget}", utf16(fitted.csv.as_str()));
     }
 
     #[test]
@@ -219,7 +222,7 @@ mod tests {
         let page = page(&["id", "name"], vec![json!([1, "a"]), json!([2, null]), json!([3, ""])]);
         let fitted = fit(&page, 1000);
         assert_eq!(fitted.rows, page.rows);
-        assert_eq!(fitted.csv, "id,name\n1,a\n2,\n3,\"\"");
+        assert_eq!(fitted.csv.as_str(), "id,name\n1,a\n2,\n3,\"\"");
         assert_eq!((fitted.has_more, fitted.truncated_cells, fitted.hidden_columns), (false, 0, 0));
     }
 

@@ -8,6 +8,8 @@ use rmcp::transport::io::{StdioReader, StdioWriter, stdio_pipes};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, ReadBuf};
 use tokio_util::sync::CancellationToken;
 
+use crate::visible::{visible, visible_lines};
+
 /// The pipes to the client.
 pub fn pipes() -> (StdioReader, StdioWriter) {
     stdio_pipes()
@@ -65,8 +67,18 @@ pub async fn print(text: &str) -> io::Result<()> {
     out.flush().await
 }
 
-/// Tells the person at the keyboard something; nobody there is no error.
+/// Tells the person at the keyboard something, on one line or several; nobody there is no error. Nothing in it rules
+/// the terminal.
 pub async fn tell(text: &str) {
+    to_stderr(&visible_lines(text)).await;
+}
+
+/// Writes `line` over the line that the cursor is in, and blanks over the rest of an earlier one.
+pub async fn redraw(line: &str, blanks: usize) {
+    to_stderr(&format!("\r{}{:blanks$}", visible(line), "")).await;
+}
+
+async fn to_stderr(text: &str) {
     let mut err = tokio::io::stderr();
     let _ = err.write_all(text.as_bytes()).await;
     let _ = err.flush().await;

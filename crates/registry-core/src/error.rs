@@ -33,7 +33,7 @@ pub enum RegistryError {
     #[error("the rows of query {0} are gone")]
     ResultExpired(QueryId),
     /// The idempotency key already stands for another statement.
-    #[error("idempotency_key {key:?} already stands for another statement, query {id}")]
+    #[error("idempotency_key \"{key}\" already stands for another statement, query {id}")]
     KeyReused {
         /// The key as given.
         key: String,
@@ -49,7 +49,7 @@ pub enum RegistryError {
         queued: usize,
     },
     /// The connection is not one of the configured ones.
-    #[error("no connection is named {name:?}; configured: {}", known.join(", "))]
+    #[error("no connection is named \"{name}\"; configured: {}", known.join(", "))]
     UnknownConnection {
         /// The name as given.
         name: String,

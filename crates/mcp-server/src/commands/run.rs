@@ -21,7 +21,6 @@ use crate::connection;
 use crate::lazy::LazyRegistry;
 use crate::shutdown::{INTERRUPTED, Signals};
 use crate::stdio;
-use crate::visible::visible_lines;
 use crate::words;
 use print::Printer;
 use progress::ProgressLine;
@@ -119,7 +118,7 @@ enum RunError {
 }
 
 async fn complain(message: &str) -> ExitCode {
-    stdio::tell(&format!("async-query-mcp: {}\n", visible_lines(message))).await;
+    stdio::tell(&format!("async-query-mcp: {message}\n")).await;
     ExitCode::FAILURE
 }
 

@@ -148,7 +148,7 @@ pub(super) async fn call(call: &Call, arguments: Option<JsonObject>) -> Result<C
             Err(ToolError::of_query(&answer))
         }
         QueryStatus::Pending | QueryStatus::Running | QueryStatus::Succeeded => {
-            Ok(answer::success(&answer, csv.as_deref()))
+            Ok(answer::success(&answer, csv.as_ref()))
         }
     }
 }

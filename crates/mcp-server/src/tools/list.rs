@@ -17,6 +17,7 @@ use crate::csv::{self, Hidden};
 use crate::error::ToolError;
 use crate::page::{cut_text, utf16};
 use crate::schema;
+use crate::visible::VisibleText;
 
 const DEFAULT_LIMIT: u64 = 20;
 const MOST: u64 = 200;
@@ -120,7 +121,7 @@ pub(super) async fn call(call: &Call, arguments: Option<JsonObject>) -> Result<C
         has_more,
         next: has_more.then(|| "To see others, pass status, or a larger limit up to 200.".to_owned()),
     };
-    Ok(answer::success(&answer, table.as_deref()))
+    Ok(answer::success(&answer, table.as_ref()))
 }
 
 fn message(shown: usize, status: Option<QueryStatus>) -> String {
@@ -133,7 +134,7 @@ fn message(shown: usize, status: Option<QueryStatus>) -> String {
 }
 
 /// As many entries as fit, and the same as CSV.
-fn fit(entries: impl Iterator<Item = Entry>, budget: usize) -> (Vec<Entry>, Option<String>) {
+fn fit(entries: impl Iterator<Item = Entry>, budget: usize) -> (Vec<Entry>, Option<VisibleText>) {
     let mut table = String::new();
     csv::write_header(&mut table, COLUMNS, Hidden::SpelledOut);
     let mut kept = Vec::new();
@@ -148,7 +149,7 @@ fn fit(entries: impl Iterator<Item = Entry>, budget: usize) -> (Vec<Entry>, Opti
         table.push_str(&line);
         kept.push(entry);
     }
-    let table = (!kept.is_empty()).then_some(table);
+    let table = (!kept.is_empty()).then(|| VisibleText::new(table));
     (kept, table)
 }
 

@@ -69,7 +69,7 @@ pub(super) async fn call(call: &Call, arguments: Option<JsonObject>) -> Result<C
             let mut page = rows::read(call, registry, &snapshot, offset, limit).await?;
             page.facts.wait_seconds = patience.clamped_to;
             let answer = Answer { query: page.facts, rows: Some(page.rows) };
-            Ok(answer::success(&answer, page.csv.as_deref()))
+            Ok(answer::success(&answer, page.csv.as_ref()))
         }
         QueryStatus::Pending | QueryStatus::Running => {
             let mut query = call.facts(&snapshot);

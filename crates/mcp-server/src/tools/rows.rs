@@ -8,6 +8,7 @@ use crate::answer::{Column, QueryFacts, RowFacts};
 use crate::call::{Call, now};
 use crate::error::ToolError;
 use crate::page::{self, CELL_CHARS, FittedPage};
+use crate::visible::VisibleText;
 use crate::words::{self, count};
 
 /// What the other fields of an answer may take of the page's budget.
@@ -19,7 +20,7 @@ const READ_BYTES: u64 = 4 << 20;
 pub(super) struct Page {
     pub(super) facts: QueryFacts,
     pub(super) rows: RowFacts,
-    pub(super) csv: Option<String>,
+    pub(super) csv: Option<VisibleText>,
 }
 
 /// Reads the page of a query that succeeded.

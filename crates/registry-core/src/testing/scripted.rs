@@ -103,6 +103,13 @@ impl ScriptedBackend {
         self
     }
 
+    /// How the names of its statements begin.
+    #[must_use]
+    pub fn names_statements(self, prefix: impl Into<String>) -> Self {
+        self.shared.state().handle_prefix = prefix.into();
+        self
+    }
+
     /// How long every call takes.
     #[must_use]
     pub fn calls_take(self, time: Duration) -> Self {

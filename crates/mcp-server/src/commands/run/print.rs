@@ -1,7 +1,6 @@
 //! Rows printed page by page, so that a result of any size takes little memory.
 
 use std::collections::HashSet;
-use std::fmt::Write as _;
 
 use registry_core::QueryRegistry;
 use registry_core::id::QueryId;
@@ -15,7 +14,7 @@ use crate::call::now;
 use crate::csv::{self, Hidden};
 use crate::stdio;
 use crate::table::Table;
-use crate::visible::is_hidden;
+use crate::visible::visible_json;
 use crate::words::{count, span};
 
 const PAGE_ROWS: u64 = 2000;
@@ -148,17 +147,7 @@ impl Printer {
 
 /// JSON in which hidden characters are escapes: the same value, harmless on a terminal.
 fn write_json(out: &mut String, value: &Value) {
-    let text = value.to_string();
-    for c in text.chars() {
-        if is_hidden(c) {
-            let mut units = [0; 2];
-            for unit in c.encode_utf16(&mut units) {
-                let _ = write!(out, "\\u{unit:04x}");
-            }
-        } else {
-            out.push(c);
-        }
-    }
+    out.push_str(&visible_json(&value.to_string()));
 }
 
 /// Names as keys of an object: a repeated one gets a number.

@@ -22,15 +22,16 @@ impl ProgressLine {
     }
 
     pub(super) async fn show(&mut self, text: &str) {
-        let text = visible(text);
-        let padding = self.width.saturating_sub(text.width());
-        self.width = text.width();
-        stdio::tell(&format!("\r{text}{:padding$}", "")).await;
+        let width = visible(text).width();
+        let padding = self.width.saturating_sub(width);
+        self.width = width;
+        stdio::redraw(text, padding).await;
     }
 
     pub(super) async fn clear(&mut self) {
         if self.width > 0 {
-            stdio::tell(&format!("\r{:width$}\r", "", width = self.width)).await;
+            stdio::redraw("", self.width).await;
+            stdio::redraw("", 0).await;
             self.width = 0;
         }
     }

@@ -82,6 +82,7 @@ pub(super) struct EngineState {
     pub(super) closed: Vec<u64>,
     pub(super) honours_limits: bool,
     pub(super) results_kept: bool,
+    pub(super) handle_prefix: String,
     pub(super) call_time: Duration,
     pub(super) cancel_time: Duration,
     pub(super) fence: Fence,
@@ -101,6 +102,7 @@ impl EngineState {
             closed: vec![],
             honours_limits: true,
             results_kept: true,
+            handle_prefix: "statement".to_owned(),
             call_time: Duration::ZERO,
             cancel_time: Duration::ZERO,
             fence: Fence::unknown("Nobody has said what holds writes back here."),
@@ -166,7 +168,7 @@ impl EngineState {
         if let Some(known) = self.by_request(statement.request_id, statement.generation).filter(|_| retry) {
             return known.handle.clone();
         }
-        let handle = RemoteHandle::new(format!("statement-{}", self.statements.len() + 1));
+        let handle = RemoteHandle::new(format!("{}-{}", self.handle_prefix, self.statements.len() + 1));
         self.statements.push(Statement { handle: handle.clone(), ..statement });
         handle
     }
