@@ -1,0 +1,343 @@
+//! Calls of functions, found by the parenthesis after a name.
+//!
+//! The search is made over the words, not over the parser's tree: whatever the grammar makes of it, no engine calls a
+//! function by name without the name standing before a parenthesis, and the few that need none are looked for by name.
+
+use std::collections::HashSet;
+use std::sync::LazyLock;
+
+use crate::Dialect;
+use crate::heads::{Question, pragma_tells};
+use crate::lexer::{Piece, PieceKind};
+use crate::verdict::{Objection, Rule, quoted};
+
+type Names = LazyLock<HashSet<&'static str>>;
+
+static SNOWFLAKE: Names = LazyLock::new(|| include_str!("names/snowflake.txt").split_whitespace().collect());
+static SQLITE: Names = LazyLock::new(|| include_str!("names/sqlite.txt").split_whitespace().collect());
+static BEFORE_PARENTHESIS: Names =
+    LazyLock::new(|| include_str!("names/before_parenthesis.txt").split_whitespace().collect());
+
+/// Functions of INFORMATION_SCHEMA.
+static INFORMATION_SCHEMA: Names =
+    LazyLock::new(|| include_str!("names/information_schema.txt").split_whitespace().collect());
+
+/// System functions that only tell something.
+const TELLING_SYSTEM_FUNCTIONS: &[&str] = &[
+    "SYSTEM$TYPEOF",
+    "SYSTEM$CLUSTERING_INFORMATION",
+    "SYSTEM$CLUSTERING_DEPTH",
+    "SYSTEM$CLUSTERING_RATIO",
+    "SYSTEM$STREAM_HAS_DATA",
+    "SYSTEM$STREAM_GET_TABLE_TIMESTAMP",
+    "SYSTEM$PIPE_STATUS",
+    "SYSTEM$LAST_CHANGE_COMMIT_TIME",
+    "SYSTEM$GET_TAG",
+    "SYSTEM$GET_TAG_ON_CURRENT_COLUMN",
+    "SYSTEM$GET_TAG_ON_CURRENT_TABLE",
+    "SYSTEM$ESTIMATE_SEARCH_OPTIMIZATION_COSTS",
+    "SYSTEM$ESTIMATE_QUERY_ACCELERATION",
+    "SYSTEM$CURRENT_USER_TASK_NAME",
+    "SYSTEM$ALLOWLIST",
+];
+
+/// Functions that have an effect, or hand out a way past the warehouse's own access rules.
+const EFFECTS: &[&str] =
+    &["GET_PRESIGNED_URL", "BUILD_SCOPED_FILE_URL", "BUILD_STAGE_FILE_URL", "GETNEXTVAL", "NEXTVAL"];
+
+/// Functions that read files from a stage named in a text.
+const STAGE_FUNCTIONS: &[&str] =
+    &["INFER_SCHEMA", "DIRECTORY", "TO_FILE", "GET_STAGE_LOCATION", "GET_RELATIVE_PATH", "GET_ABSOLUTE_PATH"];
+
+/// Methods of models and other objects that only compute.
+const METHODS: &[&str] = &[
+    "PREDICT",
+    "PREDICT_PROBA",
+    "PREDICT_LOG_PROBA",
+    "FORECAST",
+    "DETECT_ANOMALIES",
+    "EXPLAIN",
+    "EXPLAIN_FEATURE_IMPORTANCE",
+    "SHOW_EVALUATION_METRICS",
+    "SHOW_TRAINING_LOGS",
+    "SHOW_GLOBAL_EVALUATION_METRICS",
+    "SHOW_THRESHOLD_METRICS",
+    "SHOW_CONFUSION_MATRIX",
+    "SHOW_FEATURE_IMPORTANCE",
+    "TRANSFORM",
+    "DECISION_FUNCTION",
+    "SCORE_SAMPLES",
+    "APPLY",
+];
+
+/// What SQLite's functions may reach outside the database.
+const SQLITE_FILES: &[&str] = &[
+    "LOAD_EXTENSION",
+    "READFILE",
+    "WRITEFILE",
+    "EDIT",
+    "LSMODE",
+    "FSDIR",
+    "ZIPFILE",
+    "FTS3_TOKENIZER",
+    "CSV",
+    "SQLAR_COMPRESS",
+    "SQLITE_DBPAGE",
+];
+
+/// Objects to calls of functions not known to be harmless; `aliases` are names with columns after them.
+pub(crate) fn refuse_calls(
+    question: &Question<'_>,
+    words: &[Piece<'_>],
+    aliases: &[usize],
+) -> Result<(), Objection> {
+    refuse_effects(question, words)?;
+    for (at, _) in
+        words.iter().enumerate().filter(|(at, _)| words.get(at + 1).is_some_and(|next| next.is_sign("(")))
+    {
+        let call = Call::at(words, at);
+        if !aliases.contains(&call.callee.start) {
+            call.judge(question)?;
+        }
+    }
+    Ok(())
+}
+
+/// Objects to what has an effect wherever its name stands.
+pub(crate) fn refuse_effects(question: &Question<'_>, words: &[Piece<'_>]) -> Result<(), Objection> {
+    for (at, piece) in words.iter().enumerate() {
+        let Some(name) = plain_name(piece, question.dialect) else { continue };
+        let before = at.checked_sub(1).and_then(|at| words.get(at));
+        let called = words.get(at + 1).is_some_and(|next| next.is_sign("("));
+        match question.dialect {
+            Dialect::Snowflake if name == "NEXTVAL" && before.is_some_and(|dot| dot.is_sign(".")) => {
+                return Err(effect(piece));
+            }
+            Dialect::Snowflake if called && has_effect(&name) && !question.allowances.names(&name) => {
+                return Err(effect(piece));
+            }
+            Dialect::Sqlite => refuse_sqlite(piece, &name, before, called)?,
+            Dialect::Snowflake => {}
+        }
+    }
+    Ok(())
+}
+
+fn has_effect(name: &str) -> bool {
+    EFFECTS.contains(&name) || name.starts_with("SYSTEM$") && !TELLING_SYSTEM_FUNCTIONS.contains(&name)
+}
+
+fn refuse_sqlite(
+    piece: &Piece<'_>,
+    name: &str,
+    before: Option<&Piece<'_>>,
+    called: bool,
+) -> Result<(), Objection> {
+    let source = before
+        .is_some_and(|before| before.is_any(&["FROM", "JOIN"]) || before.is_sign(",") || before.is_sign("."));
+    if (called || source) && SQLITE_FILES.contains(&name) {
+        return Err(reaches_files(piece));
+    }
+    match name.strip_prefix("PRAGMA_") {
+        Some(pragma) if (called || source) && !pragma_tells(pragma) => Err(effect(piece)),
+        _ => Ok(()),
+    }
+}
+
+/// Objects to files read from a stage, unless the operator allows that.
+pub(crate) fn refuse_stages(question: &Question<'_>, words: &[Piece<'_>]) -> Result<(), Objection> {
+    if question.dialect == Dialect::Sqlite || question.allowances.reads_stages() {
+        return Ok(());
+    }
+    for (at, piece) in words.iter().enumerate() {
+        let named = piece.kind == PieceKind::Text
+            && piece.text.trim_start_matches(['\'', '$', ' ']).starts_with(['@'])
+            && names_a_source(words, at);
+        let called = words.get(at + 1).is_some_and(|next| next.is_sign("("));
+        let function = called
+            && plain_name(piece, question.dialect)
+                .is_some_and(|name| STAGE_FUNCTIONS.contains(&name.as_str()));
+        if piece.is_sign("@") || named || function {
+            return Err(stage(piece));
+        }
+    }
+    Ok(())
+}
+
+/// Whether the text at `at` stands where a table is named.
+fn names_a_source(words: &[Piece<'_>], at: usize) -> bool {
+    let before = |back: usize| at.checked_sub(back).and_then(|at| words.get(at));
+    let source =
+        |piece: &Piece<'_>| piece.is_any(&["FROM", "JOIN", "TABLE", "IDENTIFIER"]) || piece.is_sign("=>");
+    before(1).is_some_and(source)
+        || before(1).is_some_and(|open| open.is_sign("(")) && before(2).is_some_and(source)
+}
+
+/// A name with a parenthesis after it.
+struct Call<'a> {
+    words: &'a [Piece<'a>],
+    at: usize,
+    callee: Piece<'a>,
+}
+
+impl<'a> Call<'a> {
+    fn at(words: &'a [Piece<'a>], at: usize) -> Self {
+        let nothing = Piece { kind: PieceKind::Sign, start: 0, text: "" };
+        Self { words, at, callee: words.get(at).copied().unwrap_or(nothing) }
+    }
+
+    fn before(&self, back: usize) -> Option<&'a Piece<'a>> {
+        self.at.checked_sub(back).and_then(|at| self.words.get(at))
+    }
+
+    fn judge(&self, question: &Question<'_>) -> Result<(), Objection> {
+        match self.callee.kind {
+            PieceKind::Word | PieceKind::Name => self.judge_name(question),
+            PieceKind::Text => Err(computed(&self.callee)),
+            PieceKind::Sign if self.callee.is_sign(")") || self.callee.is_sign("]") => {
+                Err(computed(&self.callee))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn judge_name(&self, question: &Question<'_>) -> Result<(), Objection> {
+        let before = self.before(1);
+        if before.is_some_and(|sign| sign.is_sign("::")) || self.is_outer_join_mark() {
+            return Ok(());
+        }
+        let Some(name) = plain_name(&self.callee, question.dialect) else {
+            return Err(computed(&self.callee));
+        };
+        if before.is_some_and(|sign| sign.is_sign("!")) && METHODS.contains(&name.as_str()) {
+            return Ok(());
+        }
+        if before.is_some_and(|sign| sign.is_sign(".") || sign.is_sign("!")) {
+            return self.judge_qualified(question);
+        }
+        let keyword = self.callee.kind == PieceKind::Word && BEFORE_PARENTHESIS.contains(name.as_str());
+        if keyword || self.is_known(question, &name) || question.allowances.names(&name) {
+            return Ok(());
+        }
+        Err(unknown(&self.callee, &name))
+    }
+
+    fn is_known(&self, question: &Question<'_>, name: &str) -> bool {
+        match question.dialect {
+            Dialect::Sqlite => {
+                SQLITE.contains(name) || name.strip_prefix("PRAGMA_").is_some_and(pragma_tells)
+            }
+            Dialect::Snowflake => {
+                SNOWFLAKE.contains(name)
+                    || TELLING_SYSTEM_FUNCTIONS.contains(&name)
+                    || name.starts_with("AI_") && question.allowances.pays_for_models()
+                    || STAGE_FUNCTIONS.contains(&name) && question.allowances.reads_stages()
+            }
+        }
+    }
+
+    /// `column(+)`, the old way to write an outer join.
+    fn is_outer_join_mark(&self) -> bool {
+        let sign = |ahead: usize, sign: &str| {
+            self.words.get(self.at + ahead).is_some_and(|piece| piece.is_sign(sign))
+        };
+        sign(1, "(") && sign(2, "+") && sign(3, ")")
+    }
+
+    fn judge_qualified(&self, question: &Question<'_>) -> Result<(), Objection> {
+        let name = self.qualified_name(question.dialect);
+        let parts: Vec<&str> = name.split('.').collect();
+        let known = match parts.as_slice() {
+            ["INFORMATION_SCHEMA", function] | [_, "INFORMATION_SCHEMA", function] => {
+                INFORMATION_SCHEMA.contains(function)
+            }
+            ["SNOWFLAKE", "CORTEX", _] => question.allowances.pays_for_models(),
+            _ => false,
+        };
+        if known && question.dialect == Dialect::Snowflake || question.allowances.names(&name) {
+            return Ok(());
+        }
+        Err(unknown(&self.callee, &name))
+    }
+
+    /// The whole name in its canonical form, with what stands before the last dot.
+    fn qualified_name(&self, dialect: Dialect) -> String {
+        let mut parts = vec![plain_name(&self.callee, dialect).unwrap_or_default()];
+        let mut back = 1;
+        while let Some(sign) = self.before(back).filter(|sign| sign.is_sign(".") || sign.is_sign("!")) {
+            parts.push(sign.text.to_owned());
+            back += 1;
+            if let Some(part) = self.before(back).and_then(|piece| plain_name(piece, dialect)) {
+                parts.push(part);
+                back += 1;
+            }
+        }
+        parts.into_iter().rev().collect()
+    }
+}
+
+/// The name in the form in which names are compared; of a quoted one only if it needs no quotes.
+fn plain_name(piece: &Piece<'_>, dialect: Dialect) -> Option<String> {
+    match (piece.kind, dialect) {
+        (PieceKind::Word, _) if piece.text.starts_with(['$', '@', ':', '?']) => None,
+        (PieceKind::Word, _) => Some(piece.text.to_ascii_uppercase()),
+        (PieceKind::Name, Dialect::Sqlite) => Some(inner(piece).to_ascii_uppercase()),
+        (PieceKind::Name, Dialect::Snowflake) if is_plain(inner(piece)) => Some(inner(piece).to_owned()),
+        (PieceKind::Name, Dialect::Snowflake) => Some(piece.text.to_owned()),
+        _ => None,
+    }
+}
+
+fn inner<'a>(piece: &Piece<'a>) -> &'a str {
+    piece.text.get(1..piece.text.len().saturating_sub(1)).unwrap_or_default()
+}
+
+fn is_plain(name: &str) -> bool {
+    !name.is_empty()
+        && name.bytes().all(|c| c.is_ascii_uppercase() || c.is_ascii_digit() || matches!(c, b'_' | b'$'))
+}
+
+fn effect(piece: &Piece<'_>) -> Objection {
+    Objection::write(
+        Rule::Function,
+        format!("The function {}{{at}} does more than read.", quoted(piece.text)),
+        "Write the query without it.",
+    )
+    .at(piece.start)
+}
+
+fn reaches_files(piece: &Piece<'_>) -> Objection {
+    Objection::refused(
+        Rule::Function,
+        format!("The function {}{{at}} reaches files or code outside the database.", quoted(piece.text)),
+        "Write the query without it.",
+    )
+    .at(piece.start)
+}
+
+fn computed(piece: &Piece<'_>) -> Objection {
+    Objection::write(
+        Rule::Function,
+        format!("What is called after {}{{at}} is not known before the statement runs.", quoted(piece.text)),
+        "Write the function's name in place.",
+    )
+    .at(piece.start)
+}
+
+fn unknown(piece: &Piece<'_>, name: &str) -> Objection {
+    Objection::write(
+        Rule::Function,
+        format!("The function {}{{at}} is not one of the engine's own, so it may do more than read.", quoted(name)),
+        format!("Use a function of the engine, or ask the operator to allow this one with --allow-function {name}."),
+    )
+    .at(piece.start)
+}
+
+fn stage(piece: &Piece<'_>) -> Objection {
+    Objection::write(
+        Rule::Stage,
+        format!("The query reads files from a stage: {}{{at}}.", quoted(piece.text)),
+        "Query tables and views; LIST shows what a stage holds. The operator can allow queries on stages.",
+    )
+    .at(piece.start)
+}
