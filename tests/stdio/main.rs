@@ -4,6 +4,7 @@
 mod by_hand;
 #[cfg(unix)]
 mod crash;
+mod crash_snowflake;
 mod hostile;
 mod long_statement;
 #[cfg(unix)]
