@@ -141,6 +141,11 @@ pub trait Session: fmt::Debug + Send {
         std::future::pending().await
     }
 
+    /// Whether [`Session::changed`] is going to return at the statement's end, so that few checks will do.
+    fn announces_end(&self) -> bool {
+        false
+    }
+
     /// Streams the rows of a statement that succeeded with [`Rows::AtEngine`].
     ///
     /// **Cancel safety:** a dropped call leaves the rows at the engine; it may be repeated with a new writer.

@@ -216,7 +216,8 @@ impl Driver {
     /// A completion that is seen together with the deadline wins, so the deadline looks once more.
     async fn check(&mut self) -> Result<Event, End> {
         let handle = self.handle()?;
-        let delay = self.pace.next_delay(self.query.is_watched());
+        let announced = self.session.as_mut().is_some_and(|session| session.get().announces_end());
+        let delay = self.pace.next_delay(self.query.is_watched() && !announced);
         let rest = self.rest(delay, Some(&handle)).await?;
         if rest == Rest::RecordChanged {
             return Ok(Event::Resumed);

@@ -251,8 +251,12 @@ impl Session for Statement {
         }
     }
 
+    fn announces_end(&self) -> bool {
+        self.watch.is_held()
+    }
+
     async fn fetch(&mut self, handle: &RemoteHandle, rows: ResultWriter) -> Result<StoredRows, FetchError> {
-        let kept = self.watch.take_result(handle);
+        let kept = self.watch.take_result(handle).await;
         fetch_rows(&self.shared.pool, self.home.as_ref(), handle, kept, rows).await
     }
 

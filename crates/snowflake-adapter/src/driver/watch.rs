@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use registry_core::id::RemoteHandle;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::pool::Pool;
@@ -14,15 +14,25 @@ use crate::wire::driver::Envelope;
 
 /// A server that answers "not yet" sooner than this does not hold the question open: asking it saves nothing.
 const HELD: Duration = Duration::from_secs(1);
+/// A question about a statement that has ended is answered at once, unless it got lost.
+const ON_ITS_WAY: Duration = Duration::from_secs(2);
 
 /// Waits at Snowflake while the query's driver does other things. A cancel never waits for it: it goes over another
 /// connection.
 #[derive(Debug, Default)]
 pub(super) struct Watch {
-    waiting: Option<(RemoteHandle, AbortOnDropHandle<Outcome>)>,
+    waiting: Option<Waiting>,
     result: Option<(RemoteHandle, Envelope)>,
     /// Nothing is to be gained by waiting; the driver's own pace will do.
     quiet: bool,
+}
+
+/// A question that is under way.
+#[derive(Debug)]
+struct Waiting {
+    handle: RemoteHandle,
+    since: Instant,
+    outcome: AbortOnDropHandle<Outcome>,
 }
 
 #[derive(Debug)]
@@ -49,12 +59,12 @@ impl Watch {
         if self.quiet {
             return std::future::pending().await;
         }
-        let known = self.waiting.as_ref().is_some_and(|(watched, _)| watched == handle);
-        if !known {
+        if !self.waits_for(handle) {
             let task = wait(Arc::clone(pool), home.cloned(), handle.clone());
-            self.waiting = Some((handle.clone(), AbortOnDropHandle::new(tokio::spawn(task))));
+            let outcome = AbortOnDropHandle::new(tokio::spawn(task));
+            self.waiting = Some(Waiting { handle: handle.clone(), since: Instant::now(), outcome });
         }
-        let Some((_, task)) = &mut self.waiting else { return };
+        let Some(Waiting { outcome: task, .. }) = &mut self.waiting else { return };
         let outcome = task.await.unwrap_or(Outcome::Useless);
         self.waiting = None;
         match outcome {
@@ -75,8 +85,24 @@ impl Watch {
         self.result.as_ref().is_some_and(|(kept, _)| kept == handle)
     }
 
-    pub(super) fn take_result(&mut self, handle: &RemoteHandle) -> Option<Envelope> {
+    /// The question is held open at Snowflake, which is going to answer it at the end.
+    pub(super) fn is_held(&self) -> bool {
+        self.waiting.as_ref().is_some_and(|waiting| waiting.since.elapsed() >= HELD)
+    }
+
+    /// The result of a statement that has succeeded, if it is here or already on its way.
+    pub(super) async fn take_result(&mut self, handle: &RemoteHandle) -> Option<Envelope> {
+        if self.waits_for(handle)
+            && let Some(waiting) = self.waiting.take()
+            && let Ok(Ok(Outcome::Result(envelope))) = timeout(ON_ITS_WAY, waiting.outcome).await
+        {
+            return Some(envelope);
+        }
         if self.has_result(handle) { self.result.take().map(|(_, envelope)| envelope) } else { None }
+    }
+
+    fn waits_for(&self, handle: &RemoteHandle) -> bool {
+        self.waiting.as_ref().is_some_and(|waiting| waiting.handle == *handle)
     }
 }
 
