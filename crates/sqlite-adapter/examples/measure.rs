@@ -3,18 +3,21 @@
 //! One measure a process, named on the command line, so that the memory told is that of the one: `open`, `cancel`,
 //! `steps`, `stream`, `sort`, `parallel`, `wide`.
 
-#![expect(clippy::print_stdout, clippy::expect_used, reason = "a tool for people")]
+#![expect(clippy::print_stdout, clippy::expect_used, clippy::panic, reason = "a tool for people")]
+
+#[path = "../tests/common/hostile.rs"]
+mod hostile;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use registry_core::Backend;
-use registry_core::backend::{Progress, Session, Submission};
+use registry_core::backend::{Progress, Session, Submission, SubmitError};
+use registry_core::error::ErrorKind;
 use registry_core::id::{QueryId, RemoteHandle, RequestId};
 use registry_core::results::{ResultLimits, ResultStore};
 use sqlite_adapter::{SqliteBackend, SqliteConfig, SqliteSource};
 
-const ENDLESS: &str = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n)";
 const FIVE_MILLION: &str = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 5000000) \
      SELECT i, i * 2 AS b, i % 97 AS c, i / 3.0 AS d, 'row ' || i AS e, i * i AS f, NULL AS g, 'constant' AS h, \
      i % 2 AS j, -i AS k FROM n";
@@ -52,18 +55,27 @@ async fn main() {
 impl Bench {
     async fn start(&self, sql: &str) -> (Box<dyn Session>, RemoteHandle) {
         let mut session = self.backend.open_session().await.expect("a session");
-        let query_id = QueryId::generate();
-        let submission = Submission {
-            query_id,
-            request_id: RequestId::generate(),
-            sql: Arc::from(sql),
-            time_limit: Duration::from_secs(600),
-            tag: String::new(),
-            retry: false,
-            rows: self.store.writer(query_id),
-        };
-        let handle = session.submit(submission).await.expect("a handle");
-        (session, handle)
+        loop {
+            let query_id = QueryId::generate();
+            let submission = Submission {
+                query_id,
+                request_id: RequestId::generate(),
+                sql: Arc::from(sql),
+                time_limit: Duration::from_secs(600),
+                tag: String::new(),
+                retry: false,
+                rows: self.store.writer(query_id),
+            };
+            match session.submit(submission).await {
+                Ok(handle) => return (session, handle),
+                // Too many that were given up are still at their last step.
+                Err(SubmitError::Rejected(error)) if error.kind == ErrorKind::Unavailable => {
+                    println!("(waiting: {})", error.message);
+                    tokio::time::sleep(Duration::from_secs(1)).await;
+                }
+                Err(error) => panic!("{sql}: {error}"),
+            }
+        }
     }
 
     async fn open(&self) {
@@ -85,43 +97,34 @@ impl Bench {
         println!("a session with a statement: {:?}", started.elapsed() / 1000);
     }
 
+    /// Every hostile statement is stopped several times, each time at another moment of its work.
     async fn cancel(&self) {
-        for (name, sql) in [
-            ("loop", format!("{ENDLESS} SELECT count(*) FROM n")),
-            ("rows", format!("{ENDLESS} SELECT i, i * 2, 'row ' || i FROM n")),
-            (
-                "join",
-                "SELECT count(*) FROM order_items a, order_items b, order_items c WHERE a.line + b.line = 99"
-                    .into(),
-            ),
-            ("sort", format!("{ENDLESS} SELECT i FROM n ORDER BY i * 7919 % 1000003")),
-            ("group", format!("{ENDLESS} SELECT i % 1000003, count(*) FROM n GROUP BY 1")),
-            ("window", format!("{ENDLESS} SELECT sum(i) OVER (ORDER BY i % 1009) FROM n")),
-            ("distinct", format!("{ENDLESS} SELECT count(DISTINCT i % 5000011) FROM n")),
-            (
-                "replace",
-                format!("{ENDLESS} SELECT sum(length(replace(hex(randomblob(4000000)), '0', 'a'))) FROM n"),
-            ),
-            ("hex", format!("{ENDLESS} SELECT sum(length(hex(randomblob(8000000)))) FROM n")),
-            (
-                "like",
-                format!(
-                    "{ENDLESS} SELECT sum(hex(zeroblob(8e6)) LIKE '%' || hex(zeroblob(48)) || '1') FROM n"
-                ),
-            ),
-        ] {
-            let mut worst = Duration::ZERO;
-            for round in 0..5 {
-                let (mut session, handle) = self.start(&sql).await;
-                tokio::time::sleep(Duration::from_millis(500 + 137 * round)).await;
+        let wanted = std::env::args().nth(2).unwrap_or_default();
+        let rounds = 4;
+        let mut all = Vec::new();
+        for (name, sql) in hostile::statements().iter().filter(|(name, _)| name.contains(&wanted)) {
+            let mut spent = Vec::new();
+            let mut ends = Vec::new();
+            for round in 0..rounds {
+                let (mut session, handle) = self.start(sql).await;
+                tokio::time::sleep(Duration::from_millis(150 + 171 * round)).await;
                 let asked = Instant::now();
                 self.backend.cancel(&handle).await.expect("an answer");
                 session.changed(&handle).await;
-                worst = worst.max(asked.elapsed());
-                assert_eq!(session.check(&handle).await, Ok(Progress::Aborted), "{name}");
+                let end = session.check(&handle).await.expect("an end");
+                // What had failed before was not stopped.
+                match end {
+                    Progress::Aborted => spent.push(asked.elapsed()),
+                    other => ends.push(format!("{other:?}").chars().take(90).collect::<String>()),
+                }
             }
-            println!("cancel of {name}: {worst:?} at worst of 5");
+            ends.dedup();
+            println!("{name}: {:?} at worst of {}{}", spent.iter().max(), spent.len(), ends.join(" "));
+            all.extend(spent);
         }
+        all.sort();
+        let at = |share: f64| all.get(((all.len() - 1) as f64 * share) as usize).copied().unwrap_or_default();
+        println!("{} cancels: p50 {:?}, p99 {:?}, max {:?}", all.len(), at(0.5), at(0.99), at(1.0));
     }
 
     async fn steps(&self) {

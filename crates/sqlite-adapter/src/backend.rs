@@ -12,7 +12,7 @@ use registry_core::id::RemoteHandle;
 use crate::config::{SqliteConfig, SqliteSource};
 use crate::fence;
 use crate::open::Opener;
-use crate::run::{Run, Stage};
+use crate::run::Run;
 use crate::runs::Runs;
 use crate::session::SqliteSession;
 
@@ -48,12 +48,14 @@ impl SqliteBackend {
         let runs = self.runs.close();
         let all_over = async {
             for run in &runs {
-                run.wait(Stage::is_over).await;
+                self.runs.wait_for_end(run).await;
             }
         };
         // Too late is told by the count below.
         let _ = tokio::time::timeout(patience, all_over).await;
-        let (over, running): (Vec<_>, Vec<_>) = runs.into_iter().partition(|run| run.stage().is_over());
+        // The thread of a statement that was given up may take long to end.
+        let (over, running): (Vec<_>, Vec<_>) =
+            runs.into_iter().partition(|run| run.stage().is_over() && !run.is_given_up());
         join(over).await;
         running.len()
     }

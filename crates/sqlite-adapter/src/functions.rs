@@ -13,8 +13,11 @@ use rusqlite::functions::{Context, FunctionFlags};
 use rusqlite::types::{ToSql, ToSqlOutput, Type, ValueRef};
 use rusqlite::{Connection, Error, Result, ffi};
 
+use crate::like;
+use crate::stop::Brake;
+
 /// Replaces the functions on `connection`. No value they make is longer than `max_bytes`.
-pub(crate) fn install(connection: &Connection, max_bytes: u32) -> Result<()> {
+pub(crate) fn install(connection: &Connection, max_bytes: u32, brake: &Brake) -> Result<()> {
     // Innocuous: views and indexes of a database may go on using them.
     let flags =
         FunctionFlags::SQLITE_UTF8 | FunctionFlags::SQLITE_DETERMINISTIC | FunctionFlags::SQLITE_INNOCUOUS;
@@ -27,15 +30,17 @@ pub(crate) fn install(connection: &Connection, max_bytes: u32) -> Result<()> {
         let texts = Texts::default();
         connection.create_scalar_function(name, 2, flags, move |call| trim(call, &texts, start, end))?;
     }
-    Ok(())
+    let texts = Texts::default();
+    connection.create_scalar_function("unhex", 2, flags, move |call| unhex(call, &texts))?;
+    like::install(connection, flags, brake)
 }
 
 /// Arguments as SQLite's text. It alone knows how it writes a floating-point number, so it is asked.
 #[derive(Default)]
-struct Texts(OnceCell<Connection>);
+pub(crate) struct Texts(OnceCell<Connection>);
 
 impl Texts {
-    fn of<'a>(&self, value: ValueRef<'a>) -> Result<Cow<'a, [u8]>> {
+    pub(crate) fn of<'a>(&self, value: ValueRef<'a>) -> Result<Cow<'a, [u8]>> {
         Ok(match value {
             ValueRef::Null => Cow::Borrowed(&[]),
             ValueRef::Integer(number) => Cow::Owned(number.to_string().into_bytes()),
@@ -65,7 +70,7 @@ impl ToSql for Text {
     }
 }
 
-fn any_null(call: &Context<'_>, first: usize) -> bool {
+pub(crate) fn any_null(call: &Context<'_>, first: usize) -> bool {
     (0..first).any(|at| call.get_raw(at).data_type() == Type::Null)
 }
 
@@ -126,6 +131,30 @@ fn trim(call: &Context<'_>, texts: &Texts, start: bool, end: bool) -> Result<Opt
     Ok(Some(rest.to_owned()))
 }
 
+/// Pairs of hexadecimal digits as bytes; letters of the second argument may stand between the pairs.
+fn unhex(call: &Context<'_>, texts: &Texts) -> Result<Option<Vec<u8>>> {
+    if any_null(call, 2) {
+        return Ok(None);
+    }
+    let (text, skipped) = (texts.of(call.get_raw(0))?, texts.of(call.get_raw(1))?);
+    let (text, skipped) = (String::from_utf8_lossy(&text), String::from_utf8_lossy(&skipped));
+    let skipped: HashSet<char> = skipped.chars().collect();
+    let mut bytes = Vec::with_capacity(text.len() / 2);
+    // A NUL ends a text here, as it does for SQLite.
+    let mut letters = text.chars().take_while(|letter| *letter != '\0');
+    while let Some(high) = letters.next() {
+        match (high.to_digit(16), high) {
+            (Some(high), _) => {
+                let Some(low) = letters.next().and_then(|low| low.to_digit(16)) else { return Ok(None) };
+                bytes.push((high * 16 + low) as u8);
+            }
+            (None, between) if skipped.contains(&between) => {}
+            (None, _) => return Ok(None),
+        }
+    }
+    Ok(Some(bytes))
+}
+
 #[cfg(test)]
 mod tests {
     use rusqlite::types::Value;
@@ -136,7 +165,7 @@ mod tests {
     #[test]
     fn every_function_answers_as_the_built_in_one() {
         let (ours, theirs) = (Connection::open_in_memory().unwrap(), Connection::open_in_memory().unwrap());
-        install(&ours, 1 << 20).unwrap();
+        install(&ours, 1 << 20, &Brake::default()).unwrap();
         let values = [
             "NULL",
             "''",
@@ -154,11 +183,13 @@ mod tests {
             "'aa'",
             "'aaaa'",
             "2",
+            "'aa XbX Fe'",
+            "' X'",
         ];
         for one in values {
             for two in values {
                 let mut calls = vec![format!("instr({one}, {two})")];
-                calls.extend(["trim", "ltrim", "rtrim"].map(|name| format!("{name}({one}, {two})")));
+                calls.extend(["trim", "ltrim", "rtrim", "unhex"].map(|name| format!("{name}({one}, {two})")));
                 calls.extend(
                     ["''", "'-é-'", "7", "NULL", "0.1"].map(|by| format!("replace({one}, {two}, {by})")),
                 );
@@ -176,7 +207,7 @@ mod tests {
     #[test]
     fn a_replacement_that_grows_too_long_is_refused() {
         let engine = Connection::open_in_memory().unwrap();
-        install(&engine, 1 << 20).unwrap();
+        install(&engine, 1 << 20, &Brake::default()).unwrap();
         let grown = "SELECT replace(hex(zeroblob(100000)), '0', hex(zeroblob(100000)))";
         let error = engine.query_row(grown, [], |_| Ok(())).unwrap_err();
         assert_eq!(error.sqlite_error_code(), Some(rusqlite::ErrorCode::TooBig));

@@ -25,6 +25,7 @@ mod fence;
 mod functions;
 mod hints;
 mod lexer;
+mod like;
 mod open;
 mod random;
 mod run;

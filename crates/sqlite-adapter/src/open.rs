@@ -12,6 +12,7 @@ use uuid::Uuid;
 use crate::config::{SqliteConfig, SqliteSource};
 use crate::sample;
 use crate::sandbox::{self, Access, Denials};
+use crate::stop::Brake;
 
 /// The sample as the bytes of a database file: made once, read by every connection where it lies.
 static IMAGE: OnceLock<rusqlite::Result<Vec<u8>>> = OnceLock::new();
@@ -21,6 +22,7 @@ static IMAGE: OnceLock<rusqlite::Result<Vec<u8>>> = OnceLock::new();
 pub(crate) struct Engine {
     pub(crate) connection: Connection,
     pub(crate) denials: Denials,
+    pub(crate) brake: Brake,
 }
 
 /// Opens connections. Nothing is touched before the first of them.
@@ -59,9 +61,10 @@ impl Opener {
     }
 
     fn close_in(&self, mut connection: Connection) -> Result<Engine, BackendError> {
-        let denials = sandbox::close_in(&mut connection, self.access(), &self.config.limits)
+        let brake = Brake::default();
+        let denials = sandbox::close_in(&mut connection, self.access(), &self.config.limits, &brake)
             .map_err(|error| self.cannot_open(&error))?;
-        Ok(Engine { connection, denials })
+        Ok(Engine { connection, denials, brake })
     }
 
     fn connect(&self) -> Result<Connection, BackendError> {

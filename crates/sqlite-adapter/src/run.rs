@@ -1,10 +1,10 @@
 //! One statement and the thread that runs it.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use registry_core::backend::{Progress, Rows};
 use registry_core::error::{ErrorInfo, ErrorKind};
@@ -25,6 +25,9 @@ const LOCK_PACE: Duration = Duration::from_millis(10);
 
 /// The deepest nesting that the limits allow needs less than a tenth of it.
 const STACK_BYTES: usize = 8 << 20;
+
+/// A statement that was told to stop and is at a step that nothing interrupts is given up after this time.
+const GIVE_UP: Duration = Duration::from_secs(1);
 
 /// How far a statement has come.
 #[derive(Debug, Clone, PartialEq)]
@@ -49,7 +52,10 @@ impl Stage {
 #[derive(Debug)]
 pub(crate) struct Run {
     pub(crate) handle: RemoteHandle,
-    stop: Stop,
+    stop: Arc<Stop>,
+    /// When it was told to stop.
+    told: watch::Sender<Option<Instant>>,
+    fate: Fate,
     /// Waits for a lock of another connection.
     blocked: AtomicBool,
     interrupt: Mutex<Option<Interrupt>>,
@@ -81,7 +87,9 @@ impl Run {
     pub(crate) fn new(handle: RemoteHandle) -> Self {
         Self {
             handle,
-            stop: Stop::default(),
+            stop: Arc::default(),
+            told: watch::Sender::new(None),
+            fate: Fate::default(),
             blocked: AtomicBool::new(false),
             interrupt: Mutex::new(None),
             stage: watch::Sender::new(Stage::Compiling),
@@ -89,28 +97,72 @@ impl Run {
         }
     }
 
-    /// Starts the thread. `ended` is called on it with the end of the statement, before anybody else hears of it.
+    /// Starts the thread, which calls `left` as the last thing it does.
     pub(crate) fn start(
         self: &Arc<Self>,
         name: String,
         work: Work,
-        ended: impl FnOnce(&RemoteHandle, &Stage) + Send + 'static,
+        left: impl FnOnce(&Self, Stage) + Send + 'static,
     ) -> std::io::Result<()> {
         let run = Arc::clone(self);
+        run.stop.limit(work.time_limit);
         let body = move || {
             let end = guarded(&run, || run.execute(work));
             *run.interrupt.lock().unwrap_or_else(PoisonError::into_inner) = None;
-            ended(&run.handle, &end);
-            run.stage.send_replace(end);
+            left(&run, end);
         };
         let thread = std::thread::Builder::new().name(name).stack_size(STACK_BYTES).spawn(body)?;
         *self.thread.lock().unwrap_or_else(PoisonError::into_inner) = Some(thread);
         Ok(())
     }
 
-    /// Ends a run whose thread could not be started.
-    pub(crate) fn reject(&self, rejected: Stage) {
-        self.stage.send_replace(rejected);
+    /// Tells the end to all who wait, unless another was told before.
+    pub(crate) fn end(&self, end: Stage) {
+        self.stage.send_if_modified(|stage| {
+            let first = !stage.is_over();
+            if first {
+                *stage = end;
+            }
+            first
+        });
+    }
+
+    /// The statement was given up, and its thread may still be at its last step.
+    pub(crate) fn is_given_up(&self) -> bool {
+        self.fate.is(GIVEN_UP)
+    }
+
+    /// The statement comes to its own end; `false` if it was given up before.
+    pub(crate) fn settle(&self) -> bool {
+        self.fate.decide(SETTLED)
+    }
+
+    /// The end of a statement that is given up now; `None` if it can no longer be.
+    pub(crate) fn give_up(&self) -> Option<Stage> {
+        let given_up = !self.stage.borrow().is_over() && self.fate.decide(GIVEN_UP);
+        given_up.then(|| Stage::Ended(self.stopped()))
+    }
+
+    /// Returns when the statement was told to stop long enough ago. Meanwhile it sees to the deadline, which a
+    /// statement at a long step does not look at.
+    pub(crate) async fn patience_is_over(&self) {
+        let mut told = self.told.subscribe();
+        let deadline = self.stop.deadline();
+        if told.borrow_and_update().is_none() {
+            let deadline = async {
+                match deadline {
+                    Some(deadline) => tokio::time::sleep_until(deadline.into()).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                // The sender lives in this very value, so the wait cannot fail.
+                _ = told.wait_for(Option::is_some) => {}
+                () = deadline => { self.tell(Reason::Deadline); }
+            }
+        }
+        let told = told.borrow().unwrap_or_else(Instant::now);
+        tokio::time::sleep_until((told + GIVE_UP).into()).await;
     }
 
     pub(crate) fn stage(&self) -> Stage {
@@ -140,10 +192,19 @@ impl Run {
 
     /// Asks the statement to end soon; `false` when it has ended.
     pub(crate) fn stop(&self) -> bool {
+        self.tell(Reason::Canceled)
+    }
+
+    fn tell(&self, reason: Reason) -> bool {
         if self.stage.borrow().is_over() {
             return false;
         }
-        self.stop.ask(Reason::Canceled);
+        self.stop.ask(reason);
+        self.told.send_if_modified(|told| {
+            let first = told.is_none();
+            told.get_or_insert_with(Instant::now);
+            first
+        });
         // The flag alone is seen within `PACE` instructions; the interrupt also reaches the loops between them.
         if let Some(interrupt) = self.interrupt.lock().unwrap_or_else(PoisonError::into_inner).as_ref() {
             interrupt.0.interrupt();
@@ -179,7 +240,7 @@ impl Run {
         };
         self.stage.send_replace(Stage::Running);
         let limits = &work.opener.config().limits;
-        let streamed = stream::rows(&mut statement, work.rows, limits.max_row_bytes, || self.keep_going());
+        let streamed = stream::rows(&mut statement, work.rows, limits.max_row_bytes, self);
         Stage::Ended(match streamed {
             Ok(rows) => Progress::Succeeded(Rows::Stored(rows)),
             Err(trouble) => self.trouble(&engine, &statement, trouble),
@@ -189,7 +250,11 @@ impl Run {
     /// Lets the engine look at the clock and at the wish to stop, while it compiles, works and waits for a lock.
     fn watch_over(self: &Arc<Self>, engine: &mut Engine, work: &Work) -> rusqlite::Result<()> {
         let max_written = work.opener.config().limits.max_written_bytes;
-        let new_watch = || Watch::start(work.time_limit, max_written);
+        let new_watch = || Watch::start(max_written);
+        engine.brake.obey(&self.stop);
+        let run = Arc::clone(self);
+        // Whoever was told that the statement is stopped must not find its changes afterwards.
+        engine.connection.commit_hook(Some(move || !run.settle()))?;
         let (run, mut watch) = (Arc::clone(self), new_watch());
         engine.connection.progress_handler(
             PACE,
@@ -209,7 +274,8 @@ impl Run {
         Ok(())
     }
 
-    fn keep_going(&self) -> bool {
+    /// Between two rows: the statement was not told to stop.
+    pub(crate) fn keeps_going(&self) -> bool {
         self.blocked.store(false, Ordering::Relaxed);
         self.stop.reason().is_none()
     }
@@ -232,6 +298,26 @@ impl Run {
             Some(Reason::Written) => Progress::Failed(diagnosis::of_written()),
             Some(Reason::Canceled) | None => Progress::Aborted,
         }
+    }
+}
+
+/// Whether a statement comes to its own end, from its commit on, or is given up before. Never both.
+#[derive(Debug, Default)]
+struct Fate(AtomicU8);
+
+const OPEN: u8 = 0;
+const SETTLED: u8 = 1;
+const GIVEN_UP: u8 = 2;
+
+impl Fate {
+    /// `false` when the other was decided before.
+    fn decide(&self, fate: u8) -> bool {
+        let decided = self.0.compare_exchange(OPEN, fate, Ordering::AcqRel, Ordering::Acquire);
+        decided.map_or_else(|earlier| earlier == fate, |_| true)
+    }
+
+    fn is(&self, fate: u8) -> bool {
+        self.0.load(Ordering::Acquire) == fate
     }
 }
 
@@ -269,6 +355,18 @@ mod tests {
     }
 
     #[test]
+    fn what_commits_is_not_given_up_and_what_was_given_up_does_not_commit() {
+        let (committed, given_up) = (run(), run());
+        assert!(committed.settle() && committed.settle());
+        assert_eq!(committed.give_up(), None);
+        assert_eq!(given_up.give_up(), Some(Stage::Ended(Progress::Aborted)));
+        assert!(!given_up.settle());
+        given_up.end(Stage::Ended(Progress::Aborted));
+        given_up.end(Stage::Ended(Progress::TimedOut));
+        assert_eq!(given_up.progress(), Progress::Aborted, "the first end stays");
+    }
+
+    #[test]
     fn what_has_ended_cannot_be_stopped() {
         let run = run();
         run.stage.send_replace(Stage::Ended(Progress::TimedOut));
@@ -279,7 +377,7 @@ mod tests {
     #[tokio::test]
     async fn a_wait_begun_after_the_end_returns_at_once() {
         let run = run();
-        run.reject(Stage::Rejected(ErrorInfo::new(ErrorKind::Sql, "no")));
+        run.end(Stage::Rejected(ErrorInfo::new(ErrorKind::Sql, "no")));
         assert!(run.wait(Stage::is_over).await.is_over());
     }
 }

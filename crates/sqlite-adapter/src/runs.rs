@@ -15,11 +15,16 @@ const REMEMBERED: usize = 256;
 #[derive(Debug, Default)]
 pub(crate) struct Runs(Mutex<Table>);
 
+/// Statements that were given up and still keep a thread; with so many no other is started.
+const MOST_GIVEN_UP: usize = 8;
+
 #[derive(Debug, Default)]
 struct Table {
     entries: HashMap<RemoteHandle, Entry>,
     /// Ended statements that no session holds, oldest first.
     unattended: VecDeque<RemoteHandle>,
+    /// Threads of statements that were given up.
+    given_up: usize,
     closed: bool,
 }
 
@@ -41,6 +46,8 @@ pub(crate) enum Entered {
     Known(Arc<Run>),
     /// Nothing is started any more.
     Closed,
+    /// Nothing is started for now: too many threads are at a last step that nothing interrupts.
+    Clogged,
 }
 
 /// The handle of a request: the same for every repeat, so that no answer can be lost with it.
@@ -66,6 +73,9 @@ impl Runs {
             table.unattended.retain(|other| *other != handle);
             return Entered::Known(run);
         }
+        if table.given_up >= MOST_GIVEN_UP {
+            return Entered::Clogged;
+        }
         let run = Arc::new(Run::new(handle.clone()));
         table.entries.insert(handle, Entry { run: Arc::clone(&run), sessions: 1, over: false });
         Entered::New(run)
@@ -84,16 +94,40 @@ impl Runs {
         table.retire(handle);
     }
 
-    /// Called with the end of a statement, before anybody else hears of it.
-    pub(crate) fn ended(&self, handle: &RemoteHandle, end: &Stage) {
-        let mut table = self.table();
-        if matches!(end, Stage::Rejected(_)) {
-            // A rejected text leaves nothing: its request may be submitted again.
-            table.entries.remove(handle);
-        } else if let Some(entry) = table.entries.get_mut(handle) {
-            entry.over = true;
-            table.retire(handle);
+    /// Waits for the end of a statement, and gives it up when its time to stop is over.
+    pub(crate) async fn wait_for_end(&self, run: &Run) {
+        tokio::select! {
+            biased;
+            _ = run.wait(Stage::is_over) => return,
+            () = run.patience_is_over() => {}
         }
+        if !self.give_up(run) {
+            // It is on the way to its own end.
+            run.wait(Stage::is_over).await;
+        }
+    }
+
+    fn give_up(&self, run: &Run) -> bool {
+        let mut table = self.table();
+        let Some(end) = run.give_up() else { return false };
+        tracing::warn!(handle = %run.handle, "a statement does not stop; it is given up, and its thread left to end");
+        table.given_up += 1;
+        table.ended(&run.handle, &end);
+        drop(table);
+        run.end(end);
+        true
+    }
+
+    /// Called by the thread of a statement, at its very end.
+    pub(crate) fn left(&self, run: &Run, end: Stage) {
+        let mut table = self.table();
+        if run.settle() {
+            table.ended(&run.handle, &end);
+        } else {
+            table.given_up = table.given_up.saturating_sub(1);
+        }
+        drop(table);
+        run.end(end);
     }
 
     /// Refuses new statements and asks the running ones to stop; returns all that are known.
@@ -115,6 +149,17 @@ impl Runs {
 }
 
 impl Table {
+    /// Notes the end of a statement, before anybody else hears of it.
+    fn ended(&mut self, handle: &RemoteHandle, end: &Stage) {
+        if matches!(end, Stage::Rejected(_)) {
+            // A rejected text leaves nothing: its request may be submitted again.
+            self.entries.remove(handle);
+        } else if let Some(entry) = self.entries.get_mut(handle) {
+            entry.over = true;
+            self.retire(handle);
+        }
+    }
+
     /// Queues a statement for oblivion once it has ended and no session holds it.
     fn retire(&mut self, handle: &RemoteHandle) {
         let is_free = |entry: &Entry| entry.sessions == 0 && entry.over;

@@ -12,6 +12,7 @@ use rusqlite::limits::Limit;
 
 use crate::config::SqliteLimits;
 use crate::functions;
+use crate::stop::Brake;
 
 /// Pragmas that only tell something, whatever argument they get.
 const TELLING_PRAGMAS: &[&str] = &[
@@ -90,10 +91,11 @@ pub(crate) fn close_in(
     connection: &mut Connection,
     access: Access,
     limits: &SqliteLimits,
+    brake: &Brake,
 ) -> rusqlite::Result<Denials> {
     set_ceilings(connection, limits)?;
     set_switches(connection)?;
-    functions::install(connection, limits.max_value_bytes)?;
+    functions::install(connection, limits.max_value_bytes, brake)?;
     set_pragmas(connection, access, limits)?;
     let denials = Denials::default();
     let noted = denials.clone();
@@ -117,7 +119,7 @@ fn set_ceilings(connection: &Connection, limits: &SqliteLimits) -> rusqlite::Res
         (Limit::SQLITE_LIMIT_EXPR_DEPTH, 1000),
         (Limit::SQLITE_LIMIT_COMPOUND_SELECT, 500),
         (Limit::SQLITE_LIMIT_VDBE_OP, 1_000_000),
-        (Limit::SQLITE_LIMIT_FUNCTION_ARG, 127),
+        (Limit::SQLITE_LIMIT_FUNCTION_ARG, 64),
         (Limit::SQLITE_LIMIT_ATTACHED, 0),
         (Limit::SQLITE_LIMIT_LIKE_PATTERN_LENGTH, 100),
         (Limit::SQLITE_LIMIT_VARIABLE_NUMBER, 100),

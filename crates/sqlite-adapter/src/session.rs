@@ -1,6 +1,7 @@
 //! What one query uses to run.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use registry_core::backend::{BackendError, FetchError, Lookup, Progress, Session, Submission, SubmitError};
@@ -36,12 +37,10 @@ impl SqliteSession {
             rows: submission.rows,
         };
         let runs = Arc::clone(&self.runs);
-        if let Err(error) = run.start(name, work, move |handle, end| runs.ended(handle, end)) {
+        if let Err(error) = run.start(name, work, move |run, end| runs.left(run, end)) {
             let message =
                 format!("the system gives no thread for the statement ({error}); submit again later");
-            let rejected = Stage::Rejected(ErrorInfo::new(ErrorKind::Unavailable, message));
-            self.runs.ended(&run.handle, &rejected);
-            run.reject(rejected);
+            self.runs.left(run, Stage::Rejected(ErrorInfo::new(ErrorKind::Unavailable, message)));
         }
     }
 }
@@ -57,6 +56,7 @@ impl Session for SqliteSession {
     async fn submit(&mut self, submission: Submission) -> Result<RemoteHandle, SubmitError> {
         let run = match self.runs.enter(submission.request_id) {
             Entered::Closed => return Err(SubmitError::Rejected(shutting_down())),
+            Entered::Clogged => return Err(SubmitError::Rejected(clogged())),
             Entered::Known(run) => run,
             Entered::New(run) => {
                 self.start(&run, submission);
@@ -64,7 +64,11 @@ impl Session for SqliteSession {
             }
         };
         self.held.push(run.handle.clone());
-        match run.wait(|stage| *stage != Stage::Compiling).await {
+        let stage = tokio::select! {
+            stage = run.wait(|stage| *stage != Stage::Compiling) => stage,
+            () = self.runs.wait_for_end(&run) => run.stage(),
+        };
+        match stage {
             Stage::Rejected(error) => {
                 self.held.retain(|handle| *handle != run.handle);
                 Err(SubmitError::Rejected(error))
@@ -84,12 +88,15 @@ impl Session for SqliteSession {
 
     async fn check(&mut self, handle: &RemoteHandle) -> Result<Progress, BackendError> {
         // A handle that nobody knows was given out by an earlier process.
-        Ok(self.runs.find(handle).map_or(Progress::Gone, |run| run.progress()))
+        let Some(run) = self.runs.find(handle) else { return Ok(Progress::Gone) };
+        // What is over by now is told now, also to those who never wait for a change.
+        let _ = tokio::time::timeout(Duration::ZERO, self.runs.wait_for_end(&run)).await;
+        Ok(run.progress())
     }
 
     async fn changed(&mut self, handle: &RemoteHandle) {
         if let Some(run) = self.runs.find(handle) {
-            run.wait(Stage::is_over).await;
+            self.runs.wait_for_end(&run).await;
         }
     }
 
@@ -115,4 +122,11 @@ impl Drop for SqliteSession {
 
 fn shutting_down() -> ErrorInfo {
     ErrorInfo::new(ErrorKind::EngineStopped, "the server is shutting down; submit again once it runs again")
+}
+
+fn clogged() -> ErrorInfo {
+    ErrorInfo::new(
+        ErrorKind::Unavailable,
+        "too many stopped statements are still at a last step that nothing interrupts; submit again in some seconds",
+    )
 }

@@ -1,7 +1,10 @@
 //! Why a statement is to end early, and the check that the engine makes while it works.
 
 use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
+
+use rusqlite::ffi;
 
 use crate::spill::Written;
 
@@ -23,30 +26,70 @@ pub(crate) enum Reason {
     Written = 3,
 }
 
-/// The wish to stop one statement; the first reason stays.
+/// The wish to stop one statement, and its deadline; the first reason stays.
 #[derive(Debug, Default)]
-pub(crate) struct Stop(AtomicU8);
+pub(crate) struct Stop {
+    reason: AtomicU8,
+    deadline: OnceLock<Instant>,
+}
 
 impl Stop {
     pub(crate) fn ask(&self, reason: Reason) {
         // Losing the exchange means that an earlier reason stands.
-        let _ = self.0.compare_exchange(0, reason as u8, Ordering::AcqRel, Ordering::Acquire);
+        let _ = self.reason.compare_exchange(0, reason as u8, Ordering::AcqRel, Ordering::Acquire);
     }
 
     pub(crate) fn reason(&self) -> Option<Reason> {
-        match self.0.load(Ordering::Acquire) {
+        match self.reason.load(Ordering::Acquire) {
             1 => Some(Reason::Canceled),
             2 => Some(Reason::Deadline),
             3 => Some(Reason::Written),
             _ => None,
         }
     }
+
+    /// Starts the clock; a limit beyond what it can count is none.
+    pub(crate) fn limit(&self, time_limit: Duration) {
+        if let Some(deadline) = Instant::now().checked_add(time_limit) {
+            self.deadline.get_or_init(|| deadline);
+        }
+    }
+
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        self.deadline.get().copied()
+    }
+
+    /// Whether the statement must end now; the reason is then noted.
+    pub(crate) fn must_end(&self) -> bool {
+        if self.reason().is_none() && self.deadline().is_some_and(|deadline| Instant::now() >= deadline) {
+            self.ask(Reason::Deadline);
+        }
+        self.reason().is_some()
+    }
+}
+
+/// What a function that takes long looks at. It belongs to a connection, and obeys the one statement that this runs.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Brake(Arc<OnceLock<Arc<Stop>>>);
+
+impl Brake {
+    pub(crate) fn obey(&self, stop: &Arc<Stop>) {
+        self.0.get_or_init(|| Arc::clone(stop));
+    }
+
+    pub(crate) fn must_end(&self) -> bool {
+        self.0.get().is_some_and(|stop| stop.must_end())
+    }
+}
+
+/// The error with which SQLite itself ends a statement that was told to.
+pub(crate) fn interrupted() -> rusqlite::Error {
+    rusqlite::Error::SqliteFailure(ffi::Error::new(ffi::SQLITE_INTERRUPT), None)
 }
 
 /// Looks at the clock and the disk on behalf of one statement, on its thread.
 #[derive(Debug)]
 pub(crate) struct Watch {
-    deadline: Option<Instant>,
     max_written: u64,
     written: Written,
     look_again: Instant,
@@ -54,28 +97,17 @@ pub(crate) struct Watch {
 
 impl Watch {
     /// A watch that starts now, on the thread of the statement.
-    pub(crate) fn start(time_limit: Duration, max_written: u64) -> Self {
-        let now = Instant::now();
-        Self {
-            // A limit beyond what the clock can count is none.
-            deadline: now.checked_add(time_limit),
-            max_written,
-            written: Written::by_this_thread(),
-            look_again: now + WRITTEN_PACE,
-        }
+    pub(crate) fn start(max_written: u64) -> Self {
+        let look_again = Instant::now() + WRITTEN_PACE;
+        Self { max_written, written: Written::by_this_thread(), look_again }
     }
 
     /// Whether the statement must end now; `stop` then says why.
     pub(crate) fn must_end(&mut self, stop: &Stop) -> bool {
-        if stop.reason().is_none() {
-            let now = Instant::now();
-            if self.deadline.is_some_and(|deadline| now >= deadline) {
-                stop.ask(Reason::Deadline);
-            } else if now >= self.look_again {
-                self.look_again = now + WRITTEN_PACE;
-                if self.written.bytes() > self.max_written {
-                    stop.ask(Reason::Written);
-                }
+        if !stop.must_end() && Instant::now() >= self.look_again {
+            self.look_again = Instant::now() + WRITTEN_PACE;
+            if self.written.bytes() > self.max_written {
+                stop.ask(Reason::Written);
             }
         }
         stop.reason().is_some()
@@ -97,9 +129,11 @@ mod tests {
 
     #[test]
     fn an_endless_time_limit_never_strikes() {
-        let stop = Stop::default();
-        assert!(!Watch::start(Duration::MAX, u64::MAX).must_end(&stop));
-        assert!(Watch::start(Duration::ZERO, u64::MAX).must_end(&stop));
-        assert_eq!(stop.reason(), Some(Reason::Deadline));
+        let (endless, nothing) = (Stop::default(), Stop::default());
+        endless.limit(Duration::MAX);
+        nothing.limit(Duration::ZERO);
+        assert!(!Watch::start(u64::MAX).must_end(&endless));
+        assert!(Watch::start(u64::MAX).must_end(&nothing));
+        assert_eq!(nothing.reason(), Some(Reason::Deadline));
     }
 }

@@ -1,8 +1,11 @@
 //! Rows on their way from the engine to the result store, one at a time.
 
+use std::sync::{Mutex, PoisonError};
+
 use registry_core::results::{Cell, ColumnMeta, Flow, ResultStoreError, ResultWriter, StoredRows};
 use rusqlite::{Row, Statement};
 
+use crate::run::Run;
 use crate::value;
 
 /// Why a statement gave no complete result.
@@ -30,12 +33,16 @@ impl From<ResultStoreError> for Trouble {
     }
 }
 
-/// Runs `statement` to its end, or until the store is full, `keep_going` says no, or something fails.
+/// Rows of more bytes are written one at a time in the whole process: on their way they take several times the room.
+const LARGE_ROW_BYTES: u64 = 1 << 20;
+static LARGE_ROW: Mutex<()> = Mutex::new(());
+
+/// Runs `statement` to its end, or until the store is full, `run` is told to stop, or something fails.
 pub(crate) fn rows(
     statement: &mut Statement<'_>,
     mut writer: ResultWriter,
     max_row_bytes: u64,
-    keep_going: impl Fn() -> bool,
+    run: &Run,
 ) -> Result<StoredRows, Trouble> {
     let declared = value::declared(statement);
     if declared.is_empty() {
@@ -50,7 +57,7 @@ pub(crate) fn rows(
                 writer.columns(value::columns(&declared, Some(row))?)?;
                 named = true;
             }
-            if !keep_going() {
+            if !run.keeps_going() {
                 return Err(Trouble::Stopped);
             }
             if push(&mut writer, row, declared.len(), max_row_bytes)? == Flow::Full {
@@ -61,16 +68,21 @@ pub(crate) fn rows(
     if !named {
         writer.columns(value::columns(&declared, None)?)?;
     }
+    if run.is_given_up() {
+        return Err(Trouble::Stopped);
+    }
     Ok(writer.finish(None)?)
 }
 
 fn push(writer: &mut ResultWriter, row: &Row<'_>, width: usize, max_row_bytes: u64) -> Result<Flow, Trouble> {
-    let mended = value::mended_texts(row, width)?;
-    let (cells, bytes) = value::cells(row, width, &mended)?;
+    let bytes = value::bytes(row, width)?;
     if bytes > max_row_bytes {
         return Err(Trouble::WideRow(bytes));
     }
-    Ok(writer.push(&cells)?)
+    let turn = || LARGE_ROW.lock().unwrap_or_else(PoisonError::into_inner);
+    let _turn = (bytes > LARGE_ROW_BYTES).then(turn);
+    let mended = value::mended_texts(row, width)?;
+    Ok(writer.push(&value::cells(row, width, &mended)?)?)
 }
 
 /// A statement without columns answers with the number of rows it changed.

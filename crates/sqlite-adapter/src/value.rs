@@ -53,16 +53,27 @@ pub(crate) fn mended_texts(row: &Row<'_>, width: usize) -> rusqlite::Result<Vec<
     Ok(mended)
 }
 
-/// The cells of a row, with the bytes they take. `mended` stands in for the texts that are not UTF-8, in their order.
+/// The bytes that the values of a row take.
+pub(crate) fn bytes(row: &Row<'_>, width: usize) -> rusqlite::Result<u64> {
+    let mut bytes = 0;
+    for at in 0..width {
+        bytes += match row.get_ref(at)? {
+            ValueRef::Text(bytes) | ValueRef::Blob(bytes) => bytes.len() as u64,
+            ValueRef::Null | ValueRef::Integer(_) | ValueRef::Real(_) => 8,
+        };
+    }
+    Ok(bytes)
+}
+
+/// The cells of a row. `mended` stands in for the texts that are not UTF-8, in their order.
 pub(crate) fn cells<'a>(
     row: &'a Row<'_>,
     width: usize,
     mended: &'a [String],
-) -> rusqlite::Result<(Vec<Cell<'a>>, u64)> {
+) -> rusqlite::Result<Vec<Cell<'a>>> {
     let mut mended = mended.iter();
-    let (mut cells, mut bytes) = (Vec::with_capacity(width), 0);
-    for at in 0..width {
-        let cell = match row.get_ref(at)? {
+    let cell = |at| {
+        Ok(match row.get_ref(at)? {
             ValueRef::Null => Cell::Null,
             ValueRef::Integer(number) => Cell::Int(number),
             ValueRef::Real(number) => Cell::Float(number),
@@ -71,13 +82,7 @@ pub(crate) fn cells<'a>(
                 Err(_) => Cell::Text(mended.next().map_or("", String::as_str)),
             },
             ValueRef::Blob(blob) => Cell::Bytes(blob),
-        };
-        bytes += match cell {
-            Cell::Text(text) => text.len() as u64,
-            Cell::Bytes(blob) => blob.len() as u64,
-            _ => 8,
-        };
-        cells.push(cell);
-    }
-    Ok((cells, bytes))
+        })
+    };
+    (0..width).map(cell).collect()
 }
