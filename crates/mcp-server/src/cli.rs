@@ -9,7 +9,14 @@ pub(crate) mod values;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::commands::cancel::CancelArgs;
+use crate::commands::completions::CompletionsArgs;
+use crate::commands::exit_code;
+use crate::commands::list::ListArgs;
+use crate::commands::prune::PruneArgs;
+use crate::commands::result::ResultArgs;
 use crate::commands::run::RunArgs;
+use crate::commands::status::StatusArgs;
 
 pub use answers::AnswerArgs;
 pub use connections::ConnectionArgs;
@@ -19,7 +26,7 @@ pub use state::{ExitPolicy, StateArgs};
 
 /// Run long SQL queries for AI agents, and by hand.
 #[derive(Debug, Parser)]
-#[command(name = "async-query-mcp", version, propagate_version = true)]
+#[command(name = "async-query-mcp", version, propagate_version = true, after_help = exit_code::HELP)]
 pub struct Cli {
     /// What to do; `serve` when nothing is named.
     #[command(subcommand)]
@@ -34,8 +41,26 @@ pub struct Cli {
 pub enum Command {
     /// Speak MCP on stdin and stdout (the default).
     Serve,
-    /// Run one statement and print its rows.
+    /// Run one statement and print its rows. Ctrl-C cancels it; twice quits at once.
+    #[command(after_help = exit_code::HELP)]
     Run(RunArgs),
+    /// List what every server and command on this state directory runs and ran.
+    #[command(after_help = exit_code::HELP)]
+    List(ListArgs),
+    /// Show everything that is known of one query, or wait for its end.
+    #[command(after_help = exit_code::HELP)]
+    Status(StatusArgs),
+    /// Print the rows of a query.
+    #[command(after_help = exit_code::HELP)]
+    Result(ResultArgs),
+    /// Stop queries, whichever process runs them, and tell what the engine said.
+    #[command(after_help = exit_code::HELP)]
+    Cancel(CancelArgs),
+    /// Forget ended queries and free what their rows take.
+    #[command(after_help = exit_code::HELP)]
+    Prune(PruneArgs),
+    /// Print what a shell needs to complete this command line.
+    Completions(CompletionsArgs),
 }
 
 /// Flags that every command takes.

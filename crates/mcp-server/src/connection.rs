@@ -56,7 +56,8 @@ impl ConnectionSpec {
         OpenError::Engine { connection: self.name.clone(), reason: reason.into() }
     }
 
-    async fn backend(&self, allow_writes: bool) -> Result<Arc<dyn Backend>, OpenError> {
+    /// The engine behind it.
+    pub(crate) async fn backend(&self, allow_writes: bool) -> Result<Arc<dyn Backend>, OpenError> {
         match &self.target {
             Target::Sqlite(source) => {
                 let config = SqliteConfig::new(source.clone()).with_writes(allow_writes);

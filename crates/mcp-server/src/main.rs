@@ -10,6 +10,7 @@ use mcp_server::commands;
 use mcp_server::config::Config;
 use mcp_server::logging;
 use mcp_server::stdio;
+use mcp_server::visible::visible_lines;
 
 /// A read of stdin that nobody can interrupt must not keep the process.
 const LEFTOVERS: Duration = Duration::from_millis(100);
@@ -24,8 +25,8 @@ fn main() -> ExitCode {
         match dispatch(cli).await {
             Ok(code) => code,
             Err(error) => {
-                stdio::tell(&format!("async-query-mcp: {error:#}\n")).await;
-                ExitCode::from(2)
+                stdio::tell(&format!("async-query-mcp: {}\n", visible_lines(&format!("{error:#}")))).await;
+                commands::exit_code::ExitCode::Usage.into()
             }
         }
     });
@@ -37,9 +38,18 @@ async fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
     let command = cli.command.unwrap_or(Command::Serve);
     let quiet = if matches!(command, Command::Serve) { "info" } else { "warn" };
     logging::start(cli.global.logging.log_level.as_deref(), quiet, cli.global.logging.log_format)?;
-    let config = Config::from_args(&cli.global, |name| std::env::var_os(name).map(PathBuf::from))?;
-    match command {
-        Command::Serve => commands::serve::serve(config).await,
-        Command::Run(args) => commands::run::run(config, args).await,
+    if let Command::Completions(args) = command {
+        return Ok(commands::completions::completions(args).await);
     }
+    let config = Config::from_args(&cli.global, |name| std::env::var_os(name).map(PathBuf::from))?;
+    Ok(match command {
+        Command::Serve => commands::serve::serve(config).await?,
+        Command::Run(args) => commands::run::run(config, args).await,
+        Command::List(args) => commands::list::list(config, args).await,
+        Command::Status(args) => commands::status::status(config, args).await,
+        Command::Result(args) => commands::result::result(config, args).await,
+        Command::Cancel(args) => commands::cancel::cancel(config, args).await,
+        Command::Prune(args) => commands::prune::prune(config, args).await,
+        Command::Completions(args) => commands::completions::completions(args).await,
+    })
 }

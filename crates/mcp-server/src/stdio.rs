@@ -60,6 +60,11 @@ pub fn stderr_is_terminal() -> bool {
     io::IsTerminal::is_terminal(&io::stderr())
 }
 
+/// Whether a person types what is read.
+pub fn stdin_is_terminal() -> bool {
+    io::IsTerminal::is_terminal(&io::stdin())
+}
+
 /// Prints rows.
 pub async fn print(text: &str) -> io::Result<()> {
     let mut out = tokio::io::stdout();
@@ -89,6 +94,16 @@ pub async fn read_all() -> io::Result<String> {
     let mut text = String::new();
     tokio::io::stdin().read_to_string(&mut text).await?;
     Ok(text)
+}
+
+/// Returns when one of `keys` was typed, or stdin has ended.
+pub async fn until_key(keys: &[u8]) {
+    let mut input = tokio::io::stdin();
+    while let Ok(key) = input.read_u8().await {
+        if keys.contains(&key) {
+            return;
+        }
+    }
 }
 
 #[cfg(test)]

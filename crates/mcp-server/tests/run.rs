@@ -51,7 +51,7 @@ fn a_statement_that_writes_is_refused_unless_allowed() {
 #[test]
 fn a_time_limit_stops_the_statement() {
     let output = run(&[ENDLESS, "--timeout", "1s"]);
-    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(output.status.code(), Some(5));
     assert!(err(&output).contains("time limit"), "{}", err(&output));
 }
 

@@ -30,6 +30,8 @@ pub struct RegistryConfig {
     pub lease: Duration,
     /// What happens to statements at a remote engine when the registry closes.
     pub on_exit: OnExit,
+    /// Take up the queries of processes that are gone. A process that ends soon leaves them to one that stays.
+    pub takes_over: bool,
     /// Where "now" comes from.
     pub clock: Clock,
 }
@@ -47,6 +49,7 @@ impl Default for RegistryConfig {
             result_limits: ResultLimits::default(),
             lease: Duration::from_secs(30),
             on_exit: OnExit::Detach,
+            takes_over: true,
             clock: Clock::system(),
         }
     }

@@ -26,6 +26,7 @@ pub mod state_dir;
 mod config;
 mod driver;
 mod fence;
+pub mod inspection;
 mod line;
 mod live;
 pub mod metrics;

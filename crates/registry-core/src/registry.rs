@@ -27,7 +27,7 @@ use crate::shared::{Connection, Shared};
 use crate::snapshot::{QuerySnapshot, QueryStatus};
 use crate::state::Event;
 use crate::state_dir::StateDir;
-use crate::upkeep;
+use crate::upkeep::{self, Taking};
 
 pub use crate::config::{OnExit, RegistryConfig, Shutdown, StateLocation};
 pub use crate::outcome::{Accepted, CancelReason, Canceled, CloseReport, Joined, QueryPage, Waited};
@@ -40,7 +40,7 @@ const LEAVE_PATIENCE: Duration = Duration::from_millis(100);
 /// Runs queries on its connections. Cheap to clone; all clones are one registry.
 #[derive(Debug, Clone)]
 pub struct QueryRegistry {
-    shared: Arc<Shared>,
+    pub(crate) shared: Arc<Shared>,
 }
 
 impl QueryRegistry {
@@ -136,7 +136,7 @@ impl QueryRegistry {
     /// The query that a caller asks for; if its process is gone, the answer is not left to a later look.
     async fn query(&self, id: QueryId) -> Result<Arc<LiveQuery>> {
         let query = self.shared.records.get(id).await?;
-        upkeep::take_over_one(&self.shared, &query).await;
+        upkeep::take_over_one(&self.shared, &query, Taking::AsConfigured).await;
         Ok(query)
     }
 
@@ -152,7 +152,7 @@ impl QueryRegistry {
     /// The query as it is now; `None` if no record has this id.
     pub async fn get_snapshot(&self, id: QueryId) -> Result<Option<QuerySnapshot>> {
         let Some(query) = self.shared.records.find(id).await? else { return Ok(None) };
-        upkeep::take_over_one(&self.shared, &query).await;
+        upkeep::take_over_one(&self.shared, &query, Taking::AsConfigured).await;
         Ok(query.record().map(|record| self.shared.view(&record)))
     }
 
@@ -206,6 +206,8 @@ impl QueryRegistry {
             Err(ApplyError::Journal(error)) => return Err(error.into()),
             Err(ApplyError::Removed | ApplyError::LeaseLost) => return Err(RegistryError::NotFound(id)),
         }
+        // The wish stands before the query is taken up, so what was never sent is not sent now.
+        upkeep::take_over_one(&self.shared, &query, Taking::ToStop).await;
         let after = self.engine_word(&query, patience).await?;
         Ok(self.canceled(achieved(&after), &after))
     }

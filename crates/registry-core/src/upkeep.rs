@@ -127,7 +127,8 @@ pub(crate) async fn prune(shared: &Arc<Shared>) -> Result<usize> {
     }
 }
 
-async fn expire(shared: &Arc<Shared>, record: QueryRecord) -> bool {
+/// Tells whether this call did it.
+pub(crate) async fn expire(shared: &Arc<Shared>, record: QueryRecord) -> bool {
     let query = shared.records.adopt(record);
     match shared.records.apply(&query, Event::Expired).await {
         Ok(applied) => {
@@ -150,36 +151,49 @@ pub(crate) async fn take_over(shared: &Arc<Shared>) -> Result<(), JournalError> 
     let holders = holders(shared, &unsettled).await;
     for record in unsettled {
         let holder = holders.get(&record.lease.owner).copied();
-        take_from(shared, record, holder).await;
+        take_from(shared, record, holder, Taking::AsConfigured).await;
     }
     Ok(())
 }
 
+/// Whose queries are taken up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Taking {
+    /// Those of all who are gone; by a process that ends soon only those whose end is certain.
+    AsConfigured,
+    /// This one in any case: somebody must stop it.
+    ToStop,
+}
+
 /// T20 for one query that somebody asks for.
-pub(crate) async fn take_over_one(shared: &Arc<Shared>, query: &LiveQuery) {
+pub(crate) async fn take_over_one(shared: &Arc<Shared>, query: &LiveQuery, taking: Taking) {
     let Some(record) = query.record() else { return };
     if record.is_terminal() || record.lease.owner == shared.instance() {
         return;
     }
     let record = QueryRecord::clone(&record);
     let holder = holders(shared, std::slice::from_ref(&record)).await.get(&record.lease.owner).copied();
-    take_from(shared, record, holder).await;
+    take_from(shared, record, holder, taking).await;
 }
 
-async fn take_from(shared: &Arc<Shared>, record: QueryRecord, holder: Option<Holder>) {
+async fn take_from(shared: &Arc<Shared>, record: QueryRecord, holder: Option<Holder>, taking: Taking) {
     match holder {
-        Some(Holder::Gone) => take_up(shared, record, true).await,
+        Some(Holder::Gone) => take_up(shared, record, true, taking).await,
         // A process that only sleeps may wake: what runs inside it is still its own.
-        Some(Holder::Stalled) if !record.engine.embedded => take_up(shared, record, false).await,
+        Some(Holder::Stalled) if !record.engine.embedded => take_up(shared, record, false, taking).await,
         _ => {}
     }
 }
 
-async fn holders(shared: &Arc<Shared>, records: &[QueryRecord]) -> HashMap<InstanceId, Holder> {
+/// What can be seen of the processes that hold `records`.
+pub(crate) async fn holders<R: std::borrow::Borrow<QueryRecord>>(
+    shared: &Arc<Shared>,
+    records: &[R],
+) -> HashMap<InstanceId, Holder> {
     if records.is_empty() {
         return HashMap::new();
     }
-    let owners: Vec<InstanceId> = records.iter().map(|record| record.lease.owner).collect();
+    let owners: Vec<InstanceId> = records.iter().map(|record| record.borrow().lease.owner).collect();
     let asking = Arc::clone(shared);
     let ask = move || {
         let mut holders = HashMap::new();
@@ -191,12 +205,13 @@ async fn holders(shared: &Arc<Shared>, records: &[QueryRecord]) -> HashMap<Insta
     tokio::task::spawn_blocking(ask).await.unwrap_or_default()
 }
 
-async fn take_up(shared: &Arc<Shared>, record: QueryRecord, owner_gone: bool) {
+async fn take_up(shared: &Arc<Shared>, record: QueryRecord, owner_gone: bool, taking: Taking) {
     let connection = shared.connection_of(&record).map(Arc::clone);
     let engine_gone = owner_gone && record.engine.embedded;
-    // Without its connection a query can only be told that its engine is gone.
+    // Without its connection a query can only be told that its engine is gone, and so by a process that ends soon.
     let ends_here = engine_gone && !record.is_unsent();
-    if connection.is_none() && !ends_here {
+    let may_drive = shared.config.takes_over || taking == Taking::ToStop;
+    if !ends_here && (connection.is_none() || !may_drive) {
         return;
     }
     let former = record.lease;

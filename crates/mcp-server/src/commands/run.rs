@@ -1,222 +1,156 @@
 //! `run "SQL"`: one statement for the person at the keyboard, through the same registry as a tool call.
 
-mod print;
-mod progress;
-
-use std::io;
-use std::process::ExitCode;
+use std::path::PathBuf;
+use std::process::ExitCode as ProcessCode;
 use std::time::Duration;
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 use registry_core::QueryRegistry;
-use registry_core::error::RegistryError;
 use registry_core::options::{QueryOptions, QueryRequest};
-use registry_core::registry::{CancelReason, Canceled, Shutdown};
+use registry_core::registry::{RegistryConfig, Shutdown};
 use registry_core::snapshot::{QuerySnapshot, QueryStatus};
 use tokio::time::timeout;
 
+use super::exit_code::ExitCode;
+use super::failure::Failure;
+use super::progress::ProgressLine;
+use super::rows::{Part, Printer, RowArgs};
+use super::unless_interrupted;
 use crate::call::now;
 use crate::config::Config;
 use crate::connection;
-use crate::lazy::LazyRegistry;
-use crate::shutdown::{INTERRUPTED, Signals};
+use crate::shutdown::Signals;
 use crate::stdio;
 use crate::words;
-use print::Printer;
-use progress::ProgressLine;
 
 /// After an interruption, how long the engine's word is waited for.
 const CANCEL_PATIENCE: Duration = Duration::from_secs(10);
-/// A query that has nothing to say is looked at this often.
-const REFRESH: Duration = Duration::from_millis(250);
 /// Longer than any query may run.
 const AS_LONG_AS_IT_TAKES: Duration = Duration::from_secs(60 * 24 * 3600);
 const CLOSE: Duration = Duration::from_secs(2);
+/// What past results may take of the time of this one.
+const PRUNE: Duration = Duration::from_secs(1);
 
 /// What to run and how to print it.
 #[derive(Debug, Args)]
 pub struct RunArgs {
     /// One SQL statement; `-` reads it from stdin.
-    pub sql: String,
-    /// How rows are printed.
-    #[arg(long, value_name = "FORMAT", default_value = "table")]
-    pub format: Format,
+    #[arg(required_unless_present = "file")]
+    sql: Option<String>,
+    /// Read the statement from a file.
+    #[arg(long, short, value_name = "PATH", conflicts_with = "sql")]
+    file: Option<PathBuf>,
     /// Stop the statement after this time, as 90, 90s, 15m or 2h.
     #[arg(long, value_name = "TIME", value_parser = crate::cli::values::time)]
-    pub timeout: Option<Duration>,
+    timeout: Option<Duration>,
     /// Which of the configured connections runs it [default: the first].
     #[arg(long = "on", value_name = "NAME")]
-    pub on: Option<String>,
+    on: Option<String>,
     /// A word for it, shown in lists.
     #[arg(long)]
-    pub label: Option<String>,
-}
-
-/// How rows are printed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Format {
-    /// Aligned columns.
-    Table,
-    /// Comma-separated values with a header; NULL is empty, an empty text is "".
-    Csv,
-    /// One JSON array of objects.
-    Json,
-    /// One JSON object a line.
-    Jsonl,
-}
-
-/// How the command ended.
-enum Outcome {
-    Printed,
-    Failed,
-    Interrupted,
+    label: Option<String>,
+    /// Print at most so many rows; the others are kept [default: all].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    max_rows: Option<u64>,
+    #[command(flatten)]
+    rows: RowArgs,
 }
 
 /// Runs one statement and prints its rows.
-pub async fn run(config: Config, args: RunArgs) -> anyhow::Result<ExitCode> {
+pub async fn run(config: Config, args: RunArgs) -> ProcessCode {
+    let as_json = args.rows.json;
+    super::end(begin(config, args).await, as_json).await
+}
+
+async fn begin(config: Config, args: RunArgs) -> Result<ExitCode, Failure> {
     let mut signals = Signals::listen()?;
-    let sql = if args.sql == "-" { stdio::read_all().await? } else { args.sql.clone() };
-    let lazy = LazyRegistry::new(connection::opener(config));
-    let registry = match lazy.get().await {
-        Ok(registry) => registry,
-        Err(error) => return Ok(complain(&error.to_string()).await),
+    let request = unless_interrupted(&mut signals, request(&args)).await?;
+    // It ends with its own query, so those of others are left to the servers.
+    let registry = RegistryConfig { takes_over: false, ..config.registry.clone() };
+    let opening = connection::opener(Config { registry, ..config })();
+    let registry = unless_interrupted(&mut signals, async { Ok(opening.await?) }).await?;
+    let outcome = match registry.execute_query(request).await {
+        Ok(accepted) => follow(&registry, accepted.snapshot, &args, &mut signals).await,
+        Err(error) => Err(error.into()),
     };
-    let request = QueryRequest {
+    if outcome.is_ok() {
+        // Where no server runs, nobody else forgets what is past its time.
+        let _ = timeout(PRUNE, registry.prune_expired()).await;
+    }
+    // Whatever is left is stopped or left to run, as configured.
+    let _ = timeout(CLOSE, registry.close(Shutdown::Immediate)).await;
+    outcome
+}
+
+async fn request(args: &RunArgs) -> Result<QueryRequest, Failure> {
+    let sql = match (&args.file, args.sql.as_deref()) {
+        (Some(path), _) => {
+            let unreadable = |reason: &dyn std::fmt::Display| {
+                Failure::new(ExitCode::Usage, format!("cannot read {}: {reason}", path.display()))
+            };
+            let path = path.clone();
+            let read = tokio::task::spawn_blocking(move || std::fs::read_to_string(path)).await;
+            read.map_err(|fault| unreadable(&fault))?.map_err(|error| unreadable(&error))?
+        }
+        (None, Some("-")) => {
+            let unreadable = |error| Failure::new(ExitCode::Usage, format!("cannot read stdin: {error}"));
+            stdio::read_all().await.map_err(unreadable)?
+        }
+        (None, sql) => sql.unwrap_or_default().to_owned(),
+    };
+    Ok(QueryRequest {
         connection: args.on.clone(),
         label: args.label.clone(),
         client: Some("command line".to_owned()),
         options: QueryOptions { query_timeout: args.timeout, ..QueryOptions::default() },
         ..QueryRequest::new(sql)
-    };
-    let outcome = match registry.execute_query(request).await {
-        Ok(accepted) => follow(registry, accepted.snapshot, args.format, &mut signals).await,
-        Err(error) => Err(error.into()),
-    };
-    // Whatever is left is stopped or left to run, as configured.
-    let _ = timeout(CLOSE, registry.close(Shutdown::Immediate)).await;
-    Ok(match outcome {
-        Ok(Outcome::Printed) => ExitCode::SUCCESS,
-        Ok(Outcome::Failed) => ExitCode::FAILURE,
-        Ok(Outcome::Interrupted) => ExitCode::from(INTERRUPTED),
-        Err(RunError::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
-        Err(RunError::Registry(
-            error @ (RegistryError::InvalidRequest(_) | RegistryError::UnknownConnection { .. }),
-        )) => {
-            complain(&error.to_string()).await;
-            ExitCode::from(2)
-        }
-        Err(error) => complain(&error.to_string()).await,
     })
-}
-
-#[derive(Debug, thiserror::Error)]
-enum RunError {
-    #[error(transparent)]
-    Registry(#[from] RegistryError),
-    #[error("cannot print the rows: {0}")]
-    Output(#[from] io::Error),
-}
-
-async fn complain(message: &str) -> ExitCode {
-    stdio::tell(&format!("async-query-mcp: {message}\n")).await;
-    ExitCode::FAILURE
 }
 
 async fn follow(
     registry: &QueryRegistry,
     snapshot: QuerySnapshot,
-    format: Format,
+    args: &RunArgs,
     signals: &mut Signals,
-) -> Result<Outcome, RunError> {
+) -> Result<ExitCode, Failure> {
     let id = snapshot.query_id;
+    let mut line = ProgressLine::new(stdio::stderr_is_terminal());
     let ended = tokio::select! {
-        ended = wait(registry, &snapshot) => ended?,
+        ended = line.until(registry, id, registry.wait_for_end(id, AS_LONG_AS_IT_TAKES)) => ended?,
         () = signals.next() => return interrupted(registry, &snapshot, signals).await,
     };
-    match ended.status {
-        QueryStatus::Succeeded => {
-            let mut printer = Printer::new(format);
-            tokio::select! {
-                printed = printer.print(registry, id) => printed?,
-                // The query has ended; only its printing is given up.
-                () = signals.next() => return Ok(Outcome::Interrupted),
-            };
-            stdio::tell(&format!("{}\n", printer.footer(&ended))).await;
-            Ok(Outcome::Printed)
-        }
-        QueryStatus::Pending
-        | QueryStatus::Running
-        | QueryStatus::Failed
-        | QueryStatus::Canceled
-        | QueryStatus::Timeout => {
-            complain(&words::state(&ended, now())).await;
-            if let Some(next) = ended.error.as_ref().and_then(|error| words::for_a_person(error.kind)) {
-                stdio::tell(&format!("{next}\n")).await;
-            }
-            Ok(Outcome::Failed)
-        }
+    if ended.status != QueryStatus::Succeeded {
+        return Err(without_rows(&ended));
     }
+    let mut printer = Printer::new(args.rows, Part { offset: 0, limit: args.max_rows });
+    // The query has ended; an interruption only gives up its printing.
+    unless_interrupted(signals, printer.print(registry, &ended)).await?;
+    Ok(ExitCode::Success)
 }
 
-/// Waits for the end and shows on a terminal that something goes on.
-async fn wait(registry: &QueryRegistry, snapshot: &QuerySnapshot) -> Result<QuerySnapshot, RegistryError> {
-    let id = snapshot.query_id;
-    let end = registry.wait_for_end(id, AS_LONG_AS_IT_TAKES);
-    tokio::pin!(end);
-    let mut line = ProgressLine::new(stdio::stderr_is_terminal());
-    let mut ticks = tokio::time::interval(REFRESH);
-    ticks.tick().await;
-    let ended = loop {
-        tokio::select! {
-            biased;
-            ended = &mut end => break ended,
-            _ = ticks.tick(), if line.is_shown() => {
-                if let Ok(Some(snapshot)) = registry.get_snapshot(id).await {
-                    line.show(&words::progress(&snapshot, now())).await;
-                }
-            }
-        }
-    };
-    line.clear().await;
-    ended
+fn without_rows(ended: &QuerySnapshot) -> Failure {
+    let failure = Failure::new(ExitCode::of(ended), words::state(ended, now()));
+    match ended.error.as_ref().and_then(|error| words::for_a_person(error.kind)) {
+        Some(next) => failure.next(next),
+        None => failure,
+    }
 }
 
 async fn interrupted(
     registry: &QueryRegistry,
     snapshot: &QuerySnapshot,
     signals: &mut Signals,
-) -> Result<Outcome, RunError> {
+) -> Result<ExitCode, Failure> {
     let id = snapshot.query_id;
+    // The terminal shows ^C on the progress line.
+    stdio::tell(&format!("\nasync-query-mcp: canceling query {id}; Ctrl-C again quits at once\n")).await;
     let said = tokio::select! {
-        canceled = registry.cancel(id, CANCEL_PATIENCE) => outcome_of_cancel(&canceled?),
+        canceled = registry.cancel(id, CANCEL_PATIENCE) => {
+            let canceled = canceled?;
+            words::cancel(canceled.reason, &canceled.snapshot)
+        }
         () = signals.next() => format!("query {id} may still be running at the engine"),
     };
-    stdio::tell(&format!("\nasync-query-mcp: {said}\n")).await;
-    Ok(Outcome::Interrupted)
-}
-
-fn outcome_of_cancel(canceled: &Canceled) -> String {
-    let id = canceled.snapshot.query_id;
-    match canceled.reason {
-        CancelReason::Canceled | CancelReason::AlreadyCanceled => {
-            format!("query {id} is canceled; the engine confirmed that it stopped")
-        }
-        CancelReason::AlreadyCompleted => {
-            format!("query {id} had ended before, as {}", canceled.snapshot.status)
-        }
-        CancelReason::Requested => {
-            format!("the cancel of query {id} is requested; the engine has not confirmed yet")
-        }
-        CancelReason::Unconfirmed => {
-            format!("query {id} is canceled here; the engine has not confirmed that it stopped")
-        }
-        CancelReason::Refused => {
-            let words = canceled
-                .snapshot
-                .cancel_refused
-                .as_ref()
-                .map_or("no reason given", |error| error.message.as_str());
-            format!("the engine refused to cancel query {id}: {words}")
-        }
-    }
+    stdio::tell(&format!("async-query-mcp: {}\n", visible_lines(&said))).await;
+    Err(Failure::silent(ExitCode::Interrupted))
 }

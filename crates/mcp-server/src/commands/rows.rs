@@ -2,55 +2,141 @@
 
 use std::collections::HashSet;
 
+use clap::{Args, ValueEnum};
 use registry_core::QueryRegistry;
 use registry_core::id::QueryId;
 use registry_core::registry::QueryPage;
 use registry_core::results::{ColumnMeta, Row, Truncation};
 use registry_core::snapshot::QuerySnapshot;
+use serde::Serialize;
 use serde_json::Value;
 
-use super::{Format, RunError};
+use super::failure::Failure;
+use super::json;
 use crate::call::now;
 use crate::csv::{self, Hidden};
 use crate::stdio;
 use crate::table::Table;
 use crate::visible::visible_json;
-use crate::words::{count, span};
+use crate::words::{self, count, span};
 
 const PAGE_ROWS: u64 = 2000;
 const PAGE_BYTES: u64 = 1 << 20;
+
+/// How rows are printed.
+#[derive(Debug, Clone, Copy, Args)]
+pub struct RowArgs {
+    /// How rows are printed.
+    #[arg(long, value_name = "FORMAT", default_value = "table")]
+    format: Format,
+    /// For programs: rows as JSON Lines on stdout; what became of the query, and errors, as one JSON object on stderr.
+    #[arg(long, conflicts_with = "format")]
+    pub json: bool,
+}
+
+impl RowArgs {
+    fn format(self) -> Format {
+        if self.json { Format::Jsonl } else { self.format }
+    }
+}
+
+/// How rows are printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// Aligned columns.
+    Table,
+    /// Comma-separated values with a header; NULL is empty, an empty text is "".
+    Csv,
+    /// One JSON array of objects.
+    Json,
+    /// One JSON object a line.
+    Jsonl,
+}
+
+/// Which rows of a result are printed.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Part {
+    /// The place of the first one.
+    pub(super) offset: u64,
+    /// At most so many; `None` is all.
+    pub(super) limit: Option<u64>,
+}
 
 /// Prints one result.
 #[derive(Debug)]
 pub(super) struct Printer {
     format: Format,
+    as_json: bool,
     hidden: Hidden,
+    part: Part,
     table: Option<Table>,
     names: Vec<String>,
+    /// Printed so far.
     rows: u64,
-    truncated: Option<(Truncation, Option<u64>)>,
+    kept: u64,
+    total: Option<u64>,
+    truncated: Option<Truncation>,
+}
+
+/// What was printed, for programs.
+#[derive(Debug, Serialize)]
+struct Printed {
+    query_id: String,
+    status: &'static str,
+    duration_seconds: f64,
+    rows: u64,
+    offset: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    total_rows: Option<u64>,
+    has_more: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next_offset: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    truncated: Option<&'static str>,
 }
 
 impl Printer {
-    pub(super) fn new(format: Format) -> Self {
+    pub(super) fn new(args: RowArgs, part: Part) -> Self {
         // A file gets the bytes as they are; a terminal must not obey them.
         let hidden = if stdio::stdout_is_terminal() { Hidden::SpelledOut } else { Hidden::Kept };
-        Self { format, hidden, table: None, names: Vec::new(), rows: 0, truncated: None }
+        Self::with(args.format(), args.json, hidden, part)
     }
 
-    /// Prints all rows of the query.
-    pub(super) async fn print(&mut self, registry: &QueryRegistry, id: QueryId) -> Result<(), RunError> {
-        loop {
-            let page = registry.fetch_result(id, self.rows, Some(PAGE_ROWS), PAGE_BYTES).await?;
-            self.truncated = page.truncated.map(|why| (why, page.total_rows));
-            let text = self.page(&page);
-            stdio::print(&text).await?;
-            self.rows += page.rows.len() as u64;
-            if !page.has_more || page.rows.is_empty() {
-                stdio::print(self.end()).await?;
-                return Ok(());
-            }
-        }
+    fn with(format: Format, as_json: bool, hidden: Hidden, part: Part) -> Self {
+        let (table, names) = (None, Vec::new());
+        Self { format, as_json, hidden, part, table, names, rows: 0, kept: 0, total: None, truncated: None }
+    }
+
+    /// Prints the rows of the query, and on stderr how many they were.
+    pub(super) async fn print(
+        &mut self,
+        registry: &QueryRegistry,
+        snapshot: &QuerySnapshot,
+    ) -> Result<(), Failure> {
+        while self.print_page(registry, snapshot.query_id).await? {}
+        stdio::print(self.end()).await?;
+        let footer = match self.as_json {
+            true => json::line(&self.printed(snapshot)),
+            false => format!("{}\n", self.footer(snapshot)),
+        };
+        stdio::tell(&footer).await;
+        Ok(())
+    }
+
+    /// Tells whether there is another page to print.
+    async fn print_page(&mut self, registry: &QueryRegistry, id: QueryId) -> Result<bool, Failure> {
+        let wanted = self.part.limit.map_or(PAGE_ROWS, |limit| PAGE_ROWS.min(limit - self.rows));
+        let page = registry.fetch_result(id, self.place(), Some(wanted), PAGE_BYTES).await?;
+        (self.kept, self.total, self.truncated) = (page.stored_rows, page.total_rows, page.truncated);
+        let text = self.page(&page);
+        stdio::print(&text).await?;
+        self.rows += page.rows.len() as u64;
+        Ok(page.has_more && !page.rows.is_empty() && self.part.limit.is_none_or(|limit| self.rows < limit))
+    }
+
+    /// The place of the next row.
+    fn place(&self) -> u64 {
+        self.part.offset.saturating_add(self.rows)
     }
 
     fn page(&mut self, page: &QueryPage) -> String {
@@ -122,32 +208,61 @@ impl Printer {
             if place > 0 {
                 out.push(',');
             }
-            write_json(out, &Value::from(name.as_str()));
+            json::write(out, &Value::from(name.as_str()));
             out.push(':');
-            write_json(out, value);
+            json::write(out, value);
         }
         out.push('}');
     }
 
     /// How many rows there were, what is missing, and how long it took.
-    pub(super) fn footer(&self, snapshot: &QuerySnapshot) -> String {
+    fn footer(&self, snapshot: &QuerySnapshot) -> String {
         let time = span(snapshot.elapsed(now()));
-        let missing = match self.truncated {
-            None => String::new(),
-            Some((_, Some(all))) => {
-                format!(" of {all}; the rest was not kept, see --max-result-rows and --max-result-bytes")
-            }
-            Some((_, None)) => {
-                "; the rest was not kept, see --max-result-rows and --max-result-bytes".to_owned()
+        let kept = match (self.truncated, self.total) {
+            (None, _) => String::new(),
+            (Some(_), total) => {
+                let of = total.map(|total| format!(" of {total}")).unwrap_or_default();
+                format!("{of}; the rest was not kept, see --max-result-rows and --max-result-bytes")
             }
         };
-        format!("{}{missing} ({time})", count(self.rows, "row"))
+        if self.rows == self.kept {
+            return format!("{}{kept} ({time})", count(self.rows, "row"));
+        }
+        let first = self.part.offset.saturating_add(1);
+        let shown = match self.rows {
+            0 => format!("no row at offset {}", self.part.offset),
+            _ => format!("rows {first} to {}", self.place()),
+        };
+        let rest = match self.has_more() {
+            true => {
+                format!(
+                    "; read on with: async-query-mcp result {} --offset {}",
+                    snapshot.query_id,
+                    self.place()
+                )
+            }
+            false => String::new(),
+        };
+        format!("{shown} of {}{kept} ({time}){rest}", self.kept)
     }
-}
 
-/// JSON in which hidden characters are escapes: the same value, harmless on a terminal.
-fn write_json(out: &mut String, value: &Value) {
-    out.push_str(&visible_json(&value.to_string()));
+    fn has_more(&self) -> bool {
+        self.place() < self.kept
+    }
+
+    fn printed(&self, snapshot: &QuerySnapshot) -> Printed {
+        Printed {
+            query_id: snapshot.query_id.to_string(),
+            status: snapshot.status.as_str(),
+            duration_seconds: snapshot.elapsed(now()).as_secs_f64(),
+            rows: self.rows,
+            offset: self.part.offset,
+            total_rows: self.total,
+            has_more: self.has_more(),
+            next_offset: self.has_more().then(|| self.place()),
+            truncated: self.truncated.map(words::truncation),
+        }
+    }
 }
 
 /// Names as keys of an object: a repeated one gets a number.
@@ -173,14 +288,7 @@ mod tests {
     use super::*;
 
     fn printed(format: Format, names: &[&str], pages: Vec<Value>) -> String {
-        let mut printer = Printer {
-            format,
-            hidden: Hidden::Kept,
-            table: None,
-            names: Vec::new(),
-            rows: 0,
-            truncated: None,
-        };
+        let mut printer = Printer::with(format, false, Hidden::Kept, Part::default());
         let mut out = String::new();
         for rows in pages {
             let page = QueryPage {

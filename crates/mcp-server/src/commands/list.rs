@@ -1,0 +1,145 @@
+//! `list`: what every server on this state directory runs and ran.
+
+mod view;
+mod watch;
+
+use std::collections::HashSet;
+use std::process::ExitCode as ProcessCode;
+use std::time::Duration;
+
+use clap::Args;
+use registry_core::inspection::Inspection;
+use registry_core::journal::ListFilter;
+use registry_core::snapshot::QueryStatus;
+use serde::Serialize;
+
+use super::exit_code::ExitCode;
+use super::failure::Failure;
+use super::guest::Guest;
+use super::terminal::{self, ColorArgs};
+use super::{json, unless_interrupted};
+use crate::call::now;
+use crate::config::Config;
+use crate::shutdown::Signals;
+use crate::stdio;
+pub(super) use view::holder_word;
+use view::{Entry, View};
+
+/// Which queries are listed, and how.
+#[derive(Debug, Args)]
+pub struct ListArgs {
+    /// Only queries in this state: pending, running, succeeded, failed, canceled or timeout; several with commas.
+    #[arg(long, value_name = "STATUS", value_delimiter = ',')]
+    status: Vec<QueryStatus>,
+    /// Most queries listed. Those that have not ended are listed in any case.
+    #[arg(long, value_name = "N", default_value_t = 20, value_parser = crate::cli::values::at_least_one)]
+    limit: usize,
+    /// List all that are kept.
+    #[arg(long, conflicts_with = "limit")]
+    all: bool,
+    /// Show the list again and again; on a terminal in place, until q or Ctrl-C.
+    #[arg(long)]
+    watch: bool,
+    /// With --watch: the time between two looks.
+    #[arg(long, value_name = "TIME", default_value = "1s", value_parser = crate::cli::values::time, requires = "watch")]
+    interval: Duration,
+    /// For programs: one JSON document on one line.
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    color: ColorArgs,
+}
+
+/// The list for programs.
+#[derive(Debug, Serialize)]
+struct Document {
+    queries: Vec<Entry>,
+    /// There are more than these.
+    has_more: bool,
+}
+
+/// Lists queries.
+pub async fn list(config: Config, args: ListArgs) -> ProcessCode {
+    let as_json = args.json;
+    super::end(run(&config, args).await, as_json).await
+}
+
+async fn run(config: &Config, args: ListArgs) -> Result<ExitCode, Failure> {
+    let mut signals = Signals::listen()?;
+    let guest = Guest::open(config).await?;
+    let outcome = match args.watch {
+        true => watch::watch(&guest, &args, &mut signals).await,
+        false => unless_interrupted(&mut signals, print(&guest, &args)).await,
+    };
+    guest.close().await;
+    outcome.map(|()| ExitCode::Success)
+}
+
+async fn print(guest: &Guest, args: &ListArgs) -> Result<(), Failure> {
+    let found = Found::look(guest, args).await?;
+    Ok(stdio::print(&found.text(guest, args)).await?)
+}
+
+/// What one look found.
+struct Found {
+    queries: Vec<Inspection>,
+    has_more: bool,
+}
+
+impl Found {
+    /// The newest ones, and all that have not ended.
+    async fn look(guest: &Guest, args: &ListArgs) -> Result<Self, Failure> {
+        // One more than asked for tells whether there are more.
+        let limit = (!args.all).then(|| args.limit.saturating_add(1));
+        let mut queries = match args.status.as_slice() {
+            [] => guest.registry.inspect(ListFilter { status: None, limit }).await?,
+            _ => Vec::new(),
+        };
+        let unfinished = [QueryStatus::Pending, QueryStatus::Running];
+        let asked = if args.status.is_empty() { &unfinished[..] } else { &args.status };
+        for &status in asked {
+            let limit = limit.filter(|_| status.is_terminal());
+            queries.extend(guest.registry.inspect(ListFilter { status: Some(status), limit }).await?);
+        }
+        Ok(Self::newest_first(queries, limit))
+    }
+
+    fn newest_first(mut queries: Vec<Inspection>, limit: Option<usize>) -> Self {
+        // A query that changed its status between two searches was found twice.
+        let mut seen = HashSet::new();
+        queries.retain(|one| seen.insert(one.snapshot.query_id));
+        queries.sort_by_key(|one| std::cmp::Reverse((one.snapshot.created_at, one.snapshot.query_id)));
+        let Some(most) = limit.map(|limit| limit - 1) else { return Self { queries, has_more: false } };
+        let before = queries.len();
+        let mut place = 0;
+        queries.retain(|one| {
+            place += 1;
+            place <= most || !one.snapshot.status.is_terminal()
+        });
+        Self { has_more: queries.len() < before, queries }
+    }
+
+    fn text(&self, guest: &Guest, args: &ListArgs) -> String {
+        if args.json {
+            let queries = self.queries.iter().map(|one| Entry::of(one, now())).collect();
+            return json::line(&Document { queries, has_more: self.has_more });
+        }
+        if self.queries.is_empty() {
+            return format!(
+                "No queries{} are known in {}.\n",
+                with_status(&args.status),
+                guest.directory.display()
+            );
+        }
+        let mut text = View::of(&self.queries, now(), args.color.paint()).fitted(terminal::size()).concat();
+        if self.has_more {
+            text.push_str("There are more: --limit N or --all shows them.\n");
+        }
+        text
+    }
+}
+
+fn with_status(statuses: &[QueryStatus]) -> String {
+    let words: Vec<&str> = statuses.iter().map(|status| status.as_str()).collect();
+    if words.is_empty() { String::new() } else { format!(" with status {}", words.join(" or ")) }
+}

@@ -1,0 +1,70 @@
+//! The line on a terminal that shows a query is alive.
+
+use std::time::Duration;
+
+use registry_core::QueryRegistry;
+use registry_core::error::RegistryError;
+use registry_core::id::QueryId;
+use unicode_width::UnicodeWidthStr;
+
+use crate::call::now;
+use crate::stdio;
+use crate::visible::visible;
+use crate::words;
+
+/// A query that has nothing to say is looked at this often.
+const REFRESH: Duration = Duration::from_millis(250);
+
+/// A line that is written over itself; nothing at all where stderr is no terminal.
+#[derive(Debug)]
+pub(super) struct ProgressLine {
+    shown: bool,
+    width: usize,
+}
+
+impl ProgressLine {
+    pub(super) fn new(shown: bool) -> Self {
+        Self { shown, width: 0 }
+    }
+
+    /// The outcome of `end`, with the line meanwhile.
+    pub(super) async fn until<T>(
+        &mut self,
+        registry: &QueryRegistry,
+        id: QueryId,
+        end: impl Future<Output = Result<T, RegistryError>>,
+    ) -> Result<T, RegistryError> {
+        tokio::pin!(end);
+        let mut ticks = tokio::time::interval(REFRESH);
+        // A query that ends at once needs no line.
+        ticks.tick().await;
+        let ended = loop {
+            tokio::select! {
+                biased;
+                ended = &mut end => break ended,
+                _ = ticks.tick(), if self.shown => {
+                    if let Ok(Some(snapshot)) = registry.get_snapshot(id).await {
+                        self.show(&words::progress(&snapshot, now())).await;
+                    }
+                }
+            }
+        };
+        self.clear().await;
+        ended
+    }
+
+    async fn show(&mut self, text: &str) {
+        let width = visible(text).width();
+        let padding = self.width.saturating_sub(width);
+        self.width = width;
+        stdio::redraw(text, padding).await;
+    }
+
+    async fn clear(&mut self) {
+        if self.width > 0 {
+            stdio::redraw("", self.width).await;
+            stdio::redraw("", 0).await;
+            self.width = 0;
+        }
+    }
+}
