@@ -15,6 +15,7 @@ use crate::commands::exit_code;
 use crate::commands::list::ListArgs;
 use crate::commands::prune::PruneArgs;
 use crate::commands::result::ResultArgs;
+use crate::commands::install::{InstallArgs, UninstallArgs};
 use crate::commands::run::RunArgs;
 use crate::commands::status::StatusArgs;
 
@@ -61,6 +62,10 @@ pub enum Command {
     Prune(PruneArgs),
     /// Print what a shell needs to complete this command line.
     Completions(CompletionsArgs),
+    /// Register this server with a client, to be run with the other flags given here.
+    Install(InstallArgs),
+    /// Take this server out of a client's configuration.
+    Uninstall(UninstallArgs),
 }
 
 /// Flags that every command takes.

@@ -6,6 +6,7 @@
 pub mod answer;
 pub mod call;
 pub mod cli;
+pub mod clients;
 pub mod commands;
 pub mod config;
 pub mod connection;

@@ -51,5 +51,7 @@ async fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Cancel(args) => commands::cancel::cancel(config, args).await,
         Command::Prune(args) => commands::prune::prune(config, args).await,
         Command::Completions(args) => commands::completions::completions(args).await,
+        Command::Install(args) => commands::install::install(args).await?,
+        Command::Uninstall(args) => commands::install::uninstall(args).await?,
     })
 }

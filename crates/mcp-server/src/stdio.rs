@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use rmcp::transport::io::{StdioReader, StdioWriter, stdio_pipes};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, ReadBuf};
+use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWriteExt, BufReader, ReadBuf};
 use tokio_util::sync::CancellationToken;
 
 use crate::visible::{visible, visible_lines};
@@ -50,6 +50,11 @@ impl<R: AsyncRead + Unpin> AsyncRead for EofSignal<R> {
     }
 }
 
+/// Whether a person can answer a question.
+pub fn stdin_is_terminal() -> bool {
+    io::IsTerminal::is_terminal(&io::stdin())
+}
+
 /// Whether rows are read by a person.
 pub fn stdout_is_terminal() -> bool {
     io::IsTerminal::is_terminal(&io::stdout())
@@ -87,6 +92,13 @@ async fn to_stderr(text: &str) {
     let mut err = tokio::io::stderr();
     let _ = err.write_all(text.as_bytes()).await;
     let _ = err.flush().await;
+}
+
+/// The next line of stdin; empty at its end.
+pub async fn read_line() -> io::Result<String> {
+    let mut line = String::new();
+    BufReader::new(tokio::io::stdin()).read_line(&mut line).await?;
+    Ok(line)
 }
 
 /// All of stdin.

@@ -11,6 +11,7 @@ mod progress;
 pub mod prune;
 pub mod result;
 pub mod rows;
+pub mod install;
 pub mod run;
 pub mod serve;
 pub mod status;

@@ -1,0 +1,285 @@
+//! `install CLIENT` and `uninstall CLIENT`: write this server into a client's configuration, and take it out again.
+
+mod confirm;
+mod executable;
+mod given;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Context, bail};
+use clap::Args;
+use serde_json::{Map, Value};
+
+use crate::call::now;
+use crate::clients::entry::Entry;
+use crate::clients::file::ConfigFile;
+use crate::clients::places::{Places, System, absolute};
+use crate::clients::undo::{Undo, named, undo};
+use crate::clients::{Client, Scope, difference, document, secrets};
+use crate::stdio;
+use crate::visible::visible;
+use confirm::Answer;
+
+/// Longer names, together with a tool's, are dropped by some clients.
+const LONGEST_NAME: usize = 32;
+
+/// What to register, and where.
+#[derive(Debug, Args)]
+pub struct InstallArgs {
+    /// Which client.
+    pub client: Client,
+    #[command(flatten)]
+    place: PlaceArgs,
+    /// A variable for the server's environment, NAME=VALUE; repeat it for several. Secrets are refused.
+    #[arg(long = "env", value_name = "NAME=VALUE", value_parser = variable)]
+    environment: Vec<(String, String)>,
+    /// Print the entry, and the client's link that adds it, and change nothing.
+    #[arg(long, conflicts_with_all = ["yes", "dry_run"])]
+    print: bool,
+}
+
+/// What to take out, and where.
+#[derive(Debug, Args)]
+pub struct UninstallArgs {
+    /// Which client.
+    pub client: Client,
+    #[command(flatten)]
+    place: PlaceArgs,
+}
+
+/// Which file and which entry, and how sure.
+#[derive(Debug, Args)]
+struct PlaceArgs {
+    /// Use the file of the project in the current directory, not the user's.
+    #[arg(long, conflicts_with = "file")]
+    project: bool,
+    /// Use this file: another profile, or an edition of the client that keeps its own.
+    #[arg(long, value_name = "PATH")]
+    file: Option<PathBuf>,
+    /// The name of the entry.
+    #[arg(long, default_value = "async-query", value_parser = entry_name)]
+    name: String,
+    /// Do not ask.
+    #[arg(long, short)]
+    yes: bool,
+    /// Show the change and make none.
+    #[arg(long, conflicts_with = "yes")]
+    dry_run: bool,
+}
+
+/// Registers this server with a client, run with the flags of this command line that are not `install`'s own.
+pub async fn install(args: InstallArgs) -> anyhow::Result<ExitCode> {
+    let directory = std::env::current_dir().context("cannot tell the current directory")?;
+    let entry = entry(&args, &directory)?;
+    if args.print {
+        return print(args.client, &args.place.name, &entry).await;
+    }
+    let place = Place::find(args.client, args.place, &directory)?;
+    let file = ConfigFile::read(&place.path)?;
+    let before = file.text().unwrap_or_default();
+    let json = entry.to_json(place.client);
+    let after = place.fitting(document::with_entry(before, place.client.key(), &place.name, &json))?;
+    if after == before {
+        return place
+            .say(&format!("{:?} is registered with {} already", place.name, place.client.name()))
+            .await;
+    }
+    if !place.agreed(&file, &after).await? {
+        return Ok(ExitCode::FAILURE);
+    }
+    if place.dry_run {
+        return Ok(ExitCode::SUCCESS);
+    }
+    file.check_writable()?;
+    let kept = file.back_up(now())?;
+    file.replace(&after)?;
+    let kept = kept.map(|path| format!("The file as it was is {}. ", path.display())).unwrap_or_default();
+    let done = format!("{:?} is registered with {}", place.name, place.client.name());
+    place.say(&format!("{done}. {kept}{}", place.client.next_step())).await
+}
+
+/// Takes this server out of a client's configuration.
+pub async fn uninstall(args: UninstallArgs) -> anyhow::Result<ExitCode> {
+    let directory = std::env::current_dir().context("cannot tell the current directory")?;
+    let place = Place::find(args.client, args.place, &directory)?;
+    let file = ConfigFile::read(&place.path)?;
+    let before = file.text().unwrap_or_default();
+    let (key, executable) = (place.client.key(), executable::path()?);
+    let Some(entry) = place.fitting(named(before, key, &place.name))? else {
+        return place.say(&format!("{} has no entry {:?}", file.path().display(), place.name)).await;
+    };
+    if !crate::clients::entry::runs_this_server(&entry, &executable) {
+        bail!(
+            "{:?} in {} runs something else; name another entry with --name, or remove it by hand",
+            place.name,
+            file.path().display()
+        );
+    }
+    let backups = file.backups();
+    let texts: Vec<String> = backups.iter().map(|(_, text)| text.clone()).collect();
+    let Some(undo) = place.fitting(undo(before, &texts, key, &place.name, &executable))? else {
+        return Ok(ExitCode::SUCCESS);
+    };
+    let after = match &undo {
+        Undo::Restore(at) => texts.get(*at).map_or("", String::as_str),
+        Undo::Remove => "",
+        Undo::Edit(text) => text,
+    };
+    if !place.agreed(&file, after).await? {
+        return Ok(ExitCode::FAILURE);
+    }
+    if place.dry_run {
+        return Ok(ExitCode::SUCCESS);
+    }
+    let what = carry_out(&file, &undo, after, &backups)?;
+    place.say(&format!("{:?} is no longer registered with {}. {what}", place.name, place.client.name())).await
+}
+
+fn carry_out(
+    file: &ConfigFile,
+    undo: &Undo,
+    after: &str,
+    backups: &[(PathBuf, String)],
+) -> anyhow::Result<String> {
+    match undo {
+        Undo::Restore(at) => {
+            file.replace(after)?;
+            // The file and its copy are the same now.
+            if let Some((copy, _)) = backups.get(*at) {
+                std::fs::remove_file(copy).with_context(|| format!("cannot remove {}", copy.display()))?;
+            }
+            Ok("The file is what it was before.".to_owned())
+        }
+        Undo::Remove => {
+            file.remove()?;
+            Ok("The file held nothing else and is gone.".to_owned())
+        }
+        Undo::Edit(_) => {
+            file.check_writable()?;
+            let kept = file.back_up(now())?;
+            file.replace(after)?;
+            Ok(kept.map(|path| format!("The file as it was is {}.", path.display())).unwrap_or_default())
+        }
+    }
+}
+
+/// One entry in one file of one client.
+struct Place {
+    client: Client,
+    path: PathBuf,
+    name: String,
+    yes: bool,
+    dry_run: bool,
+}
+
+impl Place {
+    fn find(client: Client, args: PlaceArgs, directory: &Path) -> anyhow::Result<Self> {
+        let scope = if args.project { Scope::Project } else { Scope::User };
+        let variable = |name: &str| std::env::var_os(name).map(PathBuf::from);
+        let places = Places { system: System::current(), variable: &variable, project: directory.to_owned() };
+        let known = args.file.map(|file| absolute(&file, directory)).or_else(|| places.file(client, scope));
+        let Some(path) = known else {
+            bail!(match scope {
+                Scope::Project => format!("{} has no file of a project; leave --project out", client.name()),
+                Scope::User =>
+                    "there is no home directory to find the file in; name it with --file".to_owned(),
+            })
+        };
+        Ok(Self { client, path, name: args.name, yes: args.yes, dry_run: args.dry_run })
+    }
+
+    /// A broken file is the user's to mend.
+    fn fitting<T>(&self, result: Result<T, document::Unfit>) -> anyhow::Result<T> {
+        result.map_err(|unfit| {
+            let path = self.path.display();
+            anyhow::anyhow!("{path} was left as it is, because {unfit}. Mend it there and repeat the command")
+        })
+    }
+
+    /// Shows the change and asks for it where that is needed.
+    async fn agreed(&self, file: &ConfigFile, after: &str) -> anyhow::Result<bool> {
+        let path = visible(&file.path().display().to_string()).into_owned();
+        let change = difference::unified(&path, file.text().unwrap_or_default(), after);
+        stdio::print(&change).await.context("cannot show the change")?;
+        if self.yes || self.dry_run {
+            return Ok(true);
+        }
+        match confirm::ask(&format!("Change {path}?")).await {
+            Answer::Yes => Ok(true),
+            Answer::No => {
+                stdio::tell("async-query-mcp: nothing was changed\n").await;
+                Ok(false)
+            }
+            Answer::Nobody => bail!(
+                "nothing was changed, because there is no terminal to ask at. Repeat the command with --yes to make \
+                 this change, or with --dry-run to only see it"
+            ),
+        }
+    }
+
+    async fn say(&self, text: &str) -> anyhow::Result<ExitCode> {
+        stdio::tell(&format!("async-query-mcp: {text}\n")).await;
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+fn entry(args: &InstallArgs, directory: &Path) -> anyhow::Result<Entry> {
+    let flags = given::flags(std::env::args_os(), directory)?;
+    for flag in &flags {
+        if secrets::is_secret_name(&flag.name) || flag.value.as_deref().is_some_and(secrets::is_secret_value)
+        {
+            bail!(refusal(&format!("--{}", flag.name)));
+        }
+    }
+    for (name, value) in &args.environment {
+        let named = secrets::is_secret_name(name) && !secrets::is_reference(value);
+        if named || secrets::is_secret_value(value) {
+            bail!(refusal(&format!("--env {name}")));
+        }
+    }
+    let command = executable::path()?;
+    let command =
+        command.to_str().context("the path of this program is not UTF-8; move it to one that is")?;
+    Ok(Entry {
+        command: command.to_owned(),
+        args: flags.iter().flat_map(given::Flag::to_args).collect(),
+        env: args.environment.clone(),
+    })
+}
+
+fn refusal(what: &str) -> String {
+    format!(
+        "{what} looks like a secret, and a client's configuration is no place for one: it is read by other programs \
+         and often shared. Put it into connections.toml with permissions 0600, name a file that holds it (such as \
+         private_key_file), or set it in the environment that the client is started in"
+    )
+}
+
+/// What a person can copy.
+async fn print(client: Client, name: &str, entry: &Entry) -> anyhow::Result<ExitCode> {
+    let servers = Value::Object(Map::from_iter([(name.to_owned(), entry.to_json(client))]));
+    let all = Value::Object(Map::from_iter([(client.key().to_owned(), servers)]));
+    let link = entry.link(client, name).map(|link| format!("\n{link}\n")).unwrap_or_default();
+    stdio::print(&format!("{all:#}\n{link}")).await.context("cannot print the entry")?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn entry_name(text: &str) -> Result<String, String> {
+    let good = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
+    if text.is_empty() || text.len() > LONGEST_NAME || !text.chars().all(good) {
+        return Err(format!("use 1 to {LONGEST_NAME} letters, digits, '-' or '_'"));
+    }
+    Ok(text.to_owned())
+}
+
+fn variable(text: &str) -> Result<(String, String), String> {
+    let good = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() && name.chars().all(good) => {
+            Ok((name.to_owned(), value.to_owned()))
+        }
+        // Not the text itself: it may be a secret.
+        Some(_) | None => Err("write it as NAME=VALUE, the name in letters, digits and '_'".to_owned()),
+    }
+}
