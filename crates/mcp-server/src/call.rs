@@ -39,6 +39,7 @@ pub struct Call {
     pub shared: Arc<Shared>,
     /// The program that calls.
     pub client: Option<String>,
+    started: Instant,
     canceled: CancellationToken,
     progress: Option<(Peer<RoleServer>, ProgressToken)>,
 }
@@ -58,6 +59,7 @@ impl Call {
         Self {
             shared,
             client: context.client_info().map(|client| client.name),
+            started: Instant::now(),
             canceled: context.ct.clone(),
             progress: context.meta.get_progress_token().map(|token| (context.peer.clone(), token)),
         }
@@ -135,16 +137,33 @@ impl Call {
         }
     }
 
-    /// The outcome of `wait`, telling of progress meanwhile; `None` once the client gave up this request or the
-    /// server shuts down. Dropping the wait does nothing to the query.
+    /// What is left of `patience` at this moment of the call.
+    pub fn left_of(&self, patience: Patience) -> Duration {
+        patience.limit.saturating_sub(self.started.elapsed())
+    }
+
+    /// The outcome of `wait`, telling of the query's progress meanwhile; `None` once the client gave up this request
+    /// or the server shuts down. Dropping the wait does nothing to the query.
     pub async fn while_wanted<T>(
         &self,
         registry: &QueryRegistry,
         id: QueryId,
         wait: impl Future<Output = T>,
     ) -> Option<T> {
-        let started = Instant::now();
-        let mut ticks = tokio::time::interval_at(started + PROGRESS_EVERY, PROGRESS_EVERY);
+        let news = || async move {
+            let snapshot = registry.get_snapshot(id).await.ok().flatten()?;
+            Some(words::progress(&snapshot, now()))
+        };
+        self.while_telling(news, wait).await
+    }
+
+    /// As [`Call::while_wanted`], telling what `news` says.
+    pub async fn while_telling<T, N: Future<Output = Option<String>>>(
+        &self,
+        news: impl Fn() -> N,
+        wait: impl Future<Output = T>,
+    ) -> Option<T> {
+        let mut ticks = tokio::time::interval_at(Instant::now() + PROGRESS_EVERY, PROGRESS_EVERY);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         tokio::pin!(wait);
         loop {
@@ -154,22 +173,20 @@ impl Call {
                 () = self.canceled.cancelled() => return None,
                 () = self.shared.shutdown.cancelled() => return None,
                 _ = ticks.tick(), if self.progress.is_some() => {
-                    let report = self.report(registry, id, started);
                     // Neither a slow client nor a slow disk may hold up the wait.
-                    let _ = tokio::time::timeout(PROGRESS_PATIENCE, report).await;
+                    let _ = tokio::time::timeout(PROGRESS_PATIENCE, self.report(news())).await;
                 }
             }
         }
     }
 
-    /// Tells the client how far the query is. The elapsed time is the one figure that always grows.
-    async fn report(&self, registry: &QueryRegistry, id: QueryId, started: Instant) {
+    /// Tells the client how far things are. The elapsed time is the one figure that always grows.
+    async fn report(&self, news: impl Future<Output = Option<String>>) {
         let Some((peer, token)) = &self.progress else { return };
-        let Ok(Some(snapshot)) = registry.get_snapshot(id).await else { return };
-        let message = words::progress(&snapshot, now());
+        let Some(message) = news.await else { return };
         let message = visible(&message).into_owned();
         let message = cut_text(&message, PROGRESS_CHARS).unwrap_or(message);
-        let param = ProgressNotificationParam::new(token.clone(), started.elapsed().as_secs_f64());
+        let param = ProgressNotificationParam::new(token.clone(), self.started.elapsed().as_secs_f64());
         let param = answer::progress(param, VisibleText::new(message));
         if let Err(error) = peer.notify_progress(param).await {
             tracing::debug!(%error, "a progress notification was not delivered");

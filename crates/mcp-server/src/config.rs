@@ -51,6 +51,8 @@ pub struct Settings {
     pub retention: Duration,
     /// Tool calls at the same time.
     pub max_calls: usize,
+    /// The directory that whole results may be written into; none is no exports.
+    pub export_dir: Option<PathBuf>,
 }
 
 impl Default for Settings {
@@ -64,6 +66,7 @@ impl Default for Settings {
             page_chars: 30_000,
             retention: Duration::from_secs(24 * 3600),
             max_calls: 64,
+            export_dir: None,
         }
     }
 }
@@ -99,6 +102,8 @@ impl Config {
             page_chars: args.answers.page_chars,
             retention: args.state.ttl,
             max_calls: args.answers.max_calls,
+            // The path keeps its meaning whatever becomes of the working directory.
+            export_dir: args.answers.export_dir.as_deref().map(std::path::absolute).transpose()?,
         };
         Ok(Self {
             connections,

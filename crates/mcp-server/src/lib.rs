@@ -12,6 +12,8 @@ pub mod config;
 pub mod connection;
 pub mod csv;
 pub mod error;
+pub mod export;
+pub mod jsonl;
 pub mod lazy;
 pub mod logging;
 pub mod page;

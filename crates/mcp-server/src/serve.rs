@@ -16,6 +16,7 @@ use crate::stdio::EofSignal;
 /// three: calls that are about to end by themselves, waits that are cut short, and the registry.
 const GRACE: Duration = Duration::from_millis(300);
 const LAST_ANSWERS: Duration = Duration::from_millis(200);
+const LAST_ROWS: Duration = Duration::from_millis(100);
 const CLOSE: Duration = Duration::from_millis(400);
 
 /// Serves the client at the other end of `reader` and `writer` until it is gone or `shutdown` is cancelled; then
@@ -98,6 +99,7 @@ async fn last_call(end_of_input: &CancellationToken, shutdown: &CancellationToke
 
 /// What runs inside this process is stopped; what runs elsewhere is left or canceled, as configured.
 async fn close(server: &Server) {
+    server.shared().exports.close(LAST_ROWS).await;
     let Some(registry) = server.shared().registry.if_opened() else { return };
     match timeout(CLOSE, registry.close(Shutdown::Immediate)).await {
         Ok(report) => tracing::info!(?report, "closed"),

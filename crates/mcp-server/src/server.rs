@@ -17,6 +17,7 @@ use tokio_util::task::AbortOnDropHandle;
 use crate::call::Call;
 use crate::config::Settings;
 use crate::error::ToolError;
+use crate::export::Exports;
 use crate::lazy::LazyRegistry;
 use crate::tools::ToolName;
 
@@ -39,6 +40,8 @@ pub struct Shared {
     pub settings: Settings,
     /// The registry, opened by the first call.
     pub registry: LazyRegistry,
+    /// Files with whole results.
+    pub exports: Exports,
     /// Cancelled when the client is gone or the process is asked to end: every wait ends.
     pub shutdown: CancellationToken,
 }
@@ -48,7 +51,8 @@ impl Server {
     pub fn new(settings: Settings, registry: LazyRegistry, shutdown: CancellationToken) -> Self {
         let tools = ToolName::ALL.into_iter().map(|tool| tool.definition(&settings)).collect();
         let places = Arc::new(Semaphore::new(settings.max_calls));
-        Self { shared: Arc::new(Shared { settings, registry, shutdown }), tools, places }
+        let exports = Exports::new(shutdown.clone());
+        Self { shared: Arc::new(Shared { settings, registry, exports, shutdown }), tools, places }
     }
 
     /// What the server shares with its calls.

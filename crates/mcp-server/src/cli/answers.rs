@@ -1,5 +1,6 @@
 //! How tool calls are answered.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
@@ -25,6 +26,10 @@ pub struct AnswerArgs {
     #[arg(long, global = true, env = "ASYNC_QUERY_MCP_MAX_CALLS", value_name = "N", value_parser = at_least_one,
           default_value_t = 64)]
     pub max_calls: usize,
+
+    /// The directory that agents may write whole results into, as CSV or JSON Lines [default: none, no exports].
+    #[arg(long, global = true, env = "ASYNC_QUERY_MCP_EXPORT_DIR", value_name = "DIR")]
+    pub export_dir: Option<PathBuf>,
 
     /// Start a statement again even while an identical one runs.
     #[arg(long, global = true, env = "ASYNC_QUERY_MCP_NO_DEDUPLICATE", value_parser = BoolishValueParser::new())]

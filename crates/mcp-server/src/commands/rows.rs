@@ -1,23 +1,21 @@
 //! Rows printed page by page, so that a result of any size takes little memory.
 
-use std::collections::HashSet;
 
 use clap::{Args, ValueEnum};
 use registry_core::QueryRegistry;
 use registry_core::id::QueryId;
 use registry_core::registry::QueryPage;
-use registry_core::results::{ColumnMeta, Row, Truncation};
+use registry_core::results::{Row, Truncation};
 use registry_core::snapshot::QuerySnapshot;
 use serde::Serialize;
-use serde_json::Value;
 
 use super::failure::Failure;
 use super::json;
 use crate::call::now;
 use crate::csv::{self, Hidden};
+use crate::jsonl;
 use crate::stdio;
 use crate::table::Table;
-use crate::visible::visible_json;
 use crate::words::{self, count, span};
 
 const PAGE_ROWS: u64 = 2000;
@@ -166,7 +164,7 @@ impl Printer {
                 csv::write_header(out, page.columns.iter().map(|column| column.name.as_str()), self.hidden);
                 out.push('\n');
             }
-            Format::Json | Format::Jsonl => self.names = distinct_names(&page.columns),
+            Format::Json | Format::Jsonl => self.names = jsonl::distinct_names(&page.columns),
         }
         if self.format == Format::Json {
             out.push('[');
@@ -191,28 +189,15 @@ impl Printer {
     fn json_rows(&self, out: &mut String, rows: &[Row]) {
         for (place, row) in rows.iter().enumerate() {
             out.push_str(if self.rows == 0 && place == 0 { "\n" } else { ",\n" });
-            self.object(out, row);
+            jsonl::write_object(out, &self.names, row);
         }
     }
 
     fn jsonl_rows(&self, out: &mut String, rows: &[Row]) {
         for row in rows {
-            self.object(out, row);
+            jsonl::write_object(out, &self.names, row);
             out.push('\n');
         }
-    }
-
-    fn object(&self, out: &mut String, row: &Row) {
-        out.push('{');
-        for (place, (name, value)) in self.names.iter().zip(row).enumerate() {
-            if place > 0 {
-                out.push(',');
-            }
-            json::write(out, &Value::from(name.as_str()));
-            out.push(':');
-            json::write(out, value);
-        }
-        out.push('}');
     }
 
     /// How many rows there were, what is missing, and how long it took.
@@ -265,25 +250,10 @@ impl Printer {
     }
 }
 
-/// Names as keys of an object: a repeated one gets a number.
-fn distinct_names(columns: &[ColumnMeta]) -> Vec<String> {
-    let mut taken: HashSet<String> = HashSet::new();
-    let mut names = Vec::new();
-    for column in columns {
-        let mut name = column.name.clone();
-        let mut number = 2;
-        while !taken.insert(name.clone()) {
-            name = format!("{}_{number}", column.name);
-            number += 1;
-        }
-        names.push(name);
-    }
-    names
-}
-
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use registry_core::results::ColumnMeta;
+    use serde_json::{Value, json};
 
     use super::*;
 

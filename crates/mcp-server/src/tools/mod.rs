@@ -3,6 +3,7 @@
 pub mod arguments;
 mod cancel;
 mod execute;
+mod export;
 mod list;
 mod result;
 mod rows;

@@ -60,14 +60,17 @@ fn describe(call: &Call, snapshot: &QuerySnapshot, page: QueryPage) -> Page {
 
 /// What is missing comes first, so that nobody takes a part for the whole.
 fn message(snapshot: &QuerySnapshot, page: &QueryPage, fitted: &FittedPage) -> String {
-    let mut parts = Vec::new();
-    if page.truncated.is_some() {
-        let all = page.total_rows.map_or_else(|| "more".to_owned(), |rows| rows.to_string());
-        parts.push(format!("TRUNCATED: only the first {} of {all} rows are stored.", page.stored_rows));
-    }
+    let mut parts: Vec<String> = truncation(snapshot).into_iter().collect();
     parts.push(words::succeeded(snapshot, now()));
     parts.push(place(page, fitted.rows.len() as u64));
     parts.join(" ")
+}
+
+/// That rows are missing for good, if they are.
+pub(crate) fn truncation(snapshot: &QuerySnapshot) -> Option<String> {
+    snapshot.truncated?;
+    let all = snapshot.row_count.map_or_else(|| "more".to_owned(), |rows| rows.to_string());
+    Some(format!("TRUNCATED: only the first {} of {all} rows are stored.", snapshot.stored_rows))
 }
 
 fn place(page: &QueryPage, shown: u64) -> String {

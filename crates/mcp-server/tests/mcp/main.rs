@@ -10,6 +10,7 @@ mod announced;
 mod answers;
 mod arguments;
 mod ending;
+mod export;
 mod hostile;
 mod messages;
 mod snapshot;
