@@ -1,9 +1,10 @@
 //! The real binary over real pipes, spoken to in raw JSON-RPC so that nothing between hides what it says.
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -18,7 +19,8 @@ pub struct ServerProcess {
     child: Child,
     stdin: Option<ChildStdin>,
     stdout: Receiver<String>,
-    stderr: Option<thread::JoinHandle<String>>,
+    log: Arc<Mutex<String>>,
+    log_reader: Option<thread::JoinHandle<()>>,
     next_id: u64,
     /// Everything that came before the answer that was waited for.
     pub other_messages: Vec<Value>,
@@ -64,14 +66,18 @@ impl ServerProcess {
                 }
             }
         });
-        let mut errors = child.stderr.take().expect("stderr is piped");
-        let stderr = thread::spawn(move || {
-            let mut text = String::new();
-            errors.read_to_string(&mut text).ok();
-            text
+        let mut errors = BufReader::new(child.stderr.take().expect("stderr is piped"));
+        let log = Arc::new(Mutex::new(String::new()));
+        let kept = Arc::clone(&log);
+        let log_reader = thread::spawn(move || {
+            let mut line = vec![];
+            while errors.read_until(b'\n', &mut line).is_ok_and(|length| length > 0) {
+                lock(&kept).push_str(&String::from_utf8_lossy(&line));
+                line.clear();
+            }
         });
         let stdin = child.stdin.take();
-        Self { child, stdin, stdout, stderr: Some(stderr), next_id: 0, other_messages: vec![] }
+        Self { child, stdin, stdout, log, log_reader: Some(log_reader), next_id: 0, other_messages: vec![] }
     }
 
     /// The handshake of the older protocol era, which all clients speak.
@@ -237,7 +243,25 @@ impl ServerProcess {
 
     /// What the ended process wrote to stderr.
     pub fn stderr(&mut self) -> String {
-        self.stderr.take().and_then(|reader| reader.join().ok()).unwrap_or_default()
+        if let Some(reader) = self.log_reader.take() {
+            reader.join().ok();
+        }
+        lock(&self.log).clone()
+    }
+
+    /// Waits for a line of the log that holds `text`.
+    pub fn log_line(&self, text: &str) -> String {
+        let end = Instant::now() + PATIENCE;
+        loop {
+            let log = lock(&self.log).clone();
+            // The last piece may be half a line.
+            let whole = log.rsplit_once('\n').map_or("", |(whole, _)| whole);
+            if let Some(line) = whole.lines().find(|line| line.contains(text)) {
+                return line.to_owned();
+            }
+            assert!(Instant::now() < end, "no {text:?} in {log}");
+            thread::sleep(Duration::from_millis(5));
+        }
     }
 
     /// The most memory the process has used so far, in bytes. Linux only.
@@ -256,6 +280,10 @@ impl ServerProcess {
         // Fields 14 and 15 of the whole line; the first two went with the name.
         [11, 12].iter().filter_map(|&place| fields.get(place)?.parse::<u64>().ok()).sum()
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Drop for ServerProcess {

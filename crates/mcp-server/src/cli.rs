@@ -12,10 +12,10 @@ use clap::{Args, Parser, Subcommand};
 use crate::commands::cancel::CancelArgs;
 use crate::commands::completions::CompletionsArgs;
 use crate::commands::exit_code;
+use crate::commands::install::{InstallArgs, UninstallArgs};
 use crate::commands::list::ListArgs;
 use crate::commands::prune::PruneArgs;
 use crate::commands::result::ResultArgs;
-use crate::commands::install::{InstallArgs, UninstallArgs};
 use crate::commands::run::RunArgs;
 use crate::commands::status::StatusArgs;
 

@@ -1,5 +1,6 @@
 //! What the server was told by flags and variables, checked and made ready to use.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -30,6 +31,8 @@ pub struct Config {
     pub registry: RegistryConfig,
     /// How the tools behave.
     pub settings: Settings,
+    /// Where metrics are served, if they are.
+    pub metrics: Option<SocketAddr>,
 }
 
 /// How the tools behave.
@@ -110,6 +113,7 @@ impl Config {
             state: state_location(args, environment)?,
             registry: registry(args),
             settings,
+            metrics: args.logging.metrics,
         })
     }
 }

@@ -16,6 +16,7 @@ pub mod export;
 pub mod jsonl;
 pub mod lazy;
 pub mod logging;
+pub mod metrics;
 pub mod page;
 pub mod schema;
 mod serve;

@@ -65,11 +65,6 @@ pub fn stderr_is_terminal() -> bool {
     io::IsTerminal::is_terminal(&io::stderr())
 }
 
-/// Whether a person types what is read.
-pub fn stdin_is_terminal() -> bool {
-    io::IsTerminal::is_terminal(&io::stdin())
-}
-
 /// Prints rows.
 pub async fn print(text: &str) -> io::Result<()> {
     let mut out = tokio::io::stdout();

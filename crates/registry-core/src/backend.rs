@@ -8,6 +8,7 @@ use async_trait::async_trait;
 
 use crate::error::{ErrorInfo, ErrorKind};
 use crate::id::{QueryId, RemoteHandle, RequestId};
+use crate::metrics::EngineMetric;
 use crate::record::RemotePhase;
 use crate::results::{ResultWriter, StoredRows};
 
@@ -45,6 +46,11 @@ pub trait Backend: fmt::Debug + Send + Sync + 'static {
     /// **Cancel safety:** a dropped call leaves nothing open.
     async fn fence(&self) -> Fence {
         Fence::unknown("This engine cannot be asked what it refuses.")
+    }
+
+    /// What the engine tells about itself to whoever watches the process. It must not block.
+    fn metrics(&self) -> Vec<EngineMetric> {
+        Vec::new()
     }
 
     /// Gives back what all queries shared, after the last session was closed. It stops no statement that is to go on.

@@ -14,7 +14,7 @@ use crate::error::{ErrorInfo, ErrorKind};
 use crate::id::RemoteHandle;
 use crate::line::Place;
 use crate::live::LiveQuery;
-use crate::metrics::Gauge;
+use crate::metrics::{EngineCall, Gauge};
 use crate::pace::Pace;
 use crate::record::{Lease, QueryRecord, StopReason};
 use crate::records::ApplyError;
@@ -31,8 +31,8 @@ const RESTARTS: u32 = 3;
 /// Starts the driver of a query that this process owns. The place in the line is given back at its end.
 pub(crate) fn start(shared: &Arc<Shared>, connection: &Arc<Connection>, query: Arc<LiveQuery>, place: Place) {
     let Some(record) = query.record() else { return };
-    let span = tracing::info_span!("query", query_id = %record.id, connection = connection.name);
     query.set_position(Some(place.position()));
+    let span = query.span().clone();
     let driving = run(Arc::clone(shared), Arc::clone(connection), query, record.lease, place);
     shared.tasks.spawn(driving.instrument(span));
 }
@@ -180,7 +180,7 @@ impl Driver {
         }
         let submission = self.submission(&record, retry);
         self.query.set_row_counter(submission.rows.counter());
-        Ok(match self.call(|session| session.submit(submission)).await? {
+        Ok(match self.call(EngineCall::Submit, |session| session.submit(submission)).await? {
             Some(Ok(handle)) => Event::Submitted(handle),
             Some(Err(SubmitError::Rejected(error))) => Event::SubmitRejected(error),
             Some(Err(SubmitError::NotSent(error))) => Event::NotSent(error.0),
@@ -206,7 +206,7 @@ impl Driver {
         if let Err(error) = self.open_session().await? {
             return Ok(Event::LookupUnclear(error.0));
         }
-        Ok(match self.call(|session| session.lookup(request_id)).await? {
+        Ok(match self.call(EngineCall::Lookup, |session| session.lookup(request_id)).await? {
             Some(Ok(lookup)) => Event::LookedUp(lookup),
             Some(Err(error)) => Event::LookupUnclear(error.0),
             None => Event::LookupUnclear(self.no_answer()),
@@ -235,7 +235,7 @@ impl Driver {
         if let Err(error) = self.open_session().await? {
             return Ok(Event::CheckUnclear(error.0));
         }
-        let progress = match self.call(|session| session.check(handle)).await? {
+        let progress = match self.call(EngineCall::Check, |session| session.check(handle)).await? {
             Some(Ok(progress)) => progress,
             Some(Err(error)) => return Ok(Event::CheckUnclear(error.0)),
             None => return Ok(Event::CheckUnclear(self.no_answer())),
@@ -258,6 +258,7 @@ impl Driver {
         let handle = self.handle()?;
         self.shared.metrics.cancels_sent.add_one();
         self.pace.hurry();
+        let _timed = self.shared.metrics.engine_call(EngineCall::Cancel);
         let reply = timeout(self.shared.config.call_timeout, self.backend.cancel(&handle));
         Ok(match unless_stopped(&self.shared, reply).await? {
             Ok(Ok(reply)) => Event::CancelAnswered(reply),
@@ -295,6 +296,7 @@ impl Driver {
         let writer = self.shared.results.writer(self.query.id()).sync_on_finish(true);
         self.query.set_row_counter(writer.counter());
         let Some(session) = &mut self.session else { return Err(End::Detached) };
+        let _timed = self.shared.metrics.engine_call(EngineCall::Fetch);
         unless_stopped(&self.shared, session.get().fetch(handle, writer)).await
     }
 
@@ -342,6 +344,7 @@ impl Driver {
         if self.session.is_some() {
             return Ok(Ok(()));
         }
+        let _timed = self.shared.metrics.engine_call(EngineCall::Open);
         let opening = timeout(self.shared.config.call_timeout, self.backend.open_session());
         match unless_stopped(&self.shared, opening).await? {
             Ok(Ok(session)) => self.session = Some(OwnedSession::new(session, &self.shared.metrics)),
@@ -354,12 +357,14 @@ impl Driver {
     /// One call on the session, within its deadline; `None` when that passed.
     async fn call<'a, T, F>(
         &'a mut self,
+        kind: EngineCall,
         call: impl FnOnce(&'a mut dyn Session) -> F,
     ) -> Result<Option<T>, End>
     where
         F: Future<Output = T>,
     {
         let Some(session) = &mut self.session else { return Err(End::Detached) };
+        let _timed = self.shared.metrics.engine_call(kind);
         let answer = timeout(self.shared.config.call_timeout, call(session.get()));
         Ok(unless_stopped(&self.shared, answer).await?.ok())
     }

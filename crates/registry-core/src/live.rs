@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use tokio::sync::Notify;
+use tracing::Span;
 
 use crate::id::QueryId;
 use crate::line::Position;
@@ -16,6 +17,7 @@ use crate::snapshot::LiveFacts;
 pub(crate) struct LiveQuery {
     id: QueryId,
     record: Mutex<Arc<QueryRecord>>,
+    span: Span,
     changed: Notify,
     removed: AtomicBool,
     waiters: AtomicUsize,
@@ -33,6 +35,11 @@ struct Facts {
 impl LiveQuery {
     pub(crate) fn id(&self) -> QueryId {
         self.id
+    }
+
+    /// What everything that is logged of the query stands in, whoever does it.
+    pub(crate) fn span(&self) -> &Span {
+        &self.span
     }
 
     /// The record as last seen; `None` once it was removed.
@@ -143,6 +150,8 @@ impl LiveQueries {
         }
         let query = Arc::new(LiveQuery {
             id: record.id,
+            // Of the highest level, so that no filter takes it from the lines that need it.
+            span: tracing::error_span!(parent: None, "query", query_id = %record.id, connection = record.connection),
             record: Mutex::new(Arc::clone(&record)),
             changed: Notify::new(),
             removed: AtomicBool::new(false),

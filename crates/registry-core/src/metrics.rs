@@ -1,4 +1,4 @@
-//! Counters of what the registry did; an exporter reads them through [`MetricsSnapshot`].
+//! Counters of what the registry did and gauges of what it does; an exporter reads them through [`MetricsSnapshot`].
 
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -50,6 +50,11 @@ pub(crate) struct Histogram {
 }
 
 impl Histogram {
+    /// Observes the time from now until the value is dropped.
+    pub(crate) fn start(&self) -> Timer<'_> {
+        Timer { histogram: self, start: Instant::now() }
+    }
+
     pub(crate) fn observe(&self, span: Duration) {
         let micros = u64::try_from(span.as_micros()).unwrap_or(u64::MAX);
         let bucket = BOUNDS_MICROS.partition_point(|&bound| bound < micros);
@@ -66,7 +71,7 @@ impl Histogram {
         result
     }
 
-    fn snapshot(&self) -> HistogramSnapshot {
+    pub(crate) fn snapshot(&self) -> HistogramSnapshot {
         let mut count = 0;
         let cumulative = self.buckets.iter().map(|bucket| {
             count += bucket.get();
@@ -78,6 +83,54 @@ impl Histogram {
             buckets: bounds.chain([f64::INFINITY]).zip(counts).collect(),
             sum_seconds: self.sum_micros.load(Ordering::Relaxed) as f64 / 1e6,
             count,
+        }
+    }
+}
+
+/// The time of something under way, given up or not.
+#[derive(Debug)]
+pub(crate) struct Timer<'h> {
+    histogram: &'h Histogram,
+    start: Instant,
+}
+
+impl Drop for Timer<'_> {
+    fn drop(&mut self) {
+        self.histogram.observe(self.start.elapsed());
+    }
+}
+
+/// A call of a driver to its engine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum EngineCall {
+    /// Opening a session.
+    Open,
+    /// Handing over a statement.
+    Submit,
+    /// Looking for a statement whose handle never came.
+    Lookup,
+    /// Asking how a statement is doing.
+    Check,
+    /// Getting the rows.
+    Fetch,
+    /// Asking for a statement's end.
+    Cancel,
+}
+
+impl EngineCall {
+    /// All of them, in the order of their declaration.
+    pub const ALL: [Self; 6] =
+        [Self::Open, Self::Submit, Self::Lookup, Self::Check, Self::Fetch, Self::Cancel];
+
+    /// Its word in lists.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Open => "open",
+            Self::Submit => "submit",
+            Self::Lookup => "lookup",
+            Self::Check => "check",
+            Self::Fetch => "fetch",
+            Self::Cancel => "cancel",
         }
     }
 }
@@ -100,6 +153,7 @@ pub(crate) struct Metrics {
     pub(crate) pruned: Counter,
     pub(crate) debts_paid: Counter,
     pub(crate) debts_given_up: Counter,
+    engine_calls: [Histogram; EngineCall::ALL.len()],
     pub(crate) journal_seconds: Histogram,
     pub(crate) journal_errors: Counter,
     pub(crate) waiters: AtomicI64,
@@ -125,11 +179,16 @@ impl Metrics {
         }
     }
 
+    /// Times a call to an engine until the value is dropped.
+    pub(crate) fn engine_call(&self, call: EngineCall) -> Option<Timer<'_>> {
+        self.engine_calls.get(call as usize).map(Histogram::start)
+    }
+
     pub(crate) fn has_waiters(&self) -> bool {
         self.waiters.load(Ordering::Relaxed) > 0
     }
 
-    /// All values at this moment.
+    /// All values at this moment, without those that others keep.
     pub(crate) fn snapshot(&self) -> MetricsSnapshot {
         let opened = self.sessions_opened.get();
         let closed = self.sessions_closed.get();
@@ -160,10 +219,17 @@ impl Metrics {
             queries_pruned: self.pruned.get(),
             debts_paid: self.debts_paid.get(),
             debts_given_up: self.debts_given_up.get(),
+            engine_call_seconds: EngineCall::ALL
+                .into_iter()
+                .zip(&self.engine_calls)
+                .map(|(call, histogram)| (call, histogram.snapshot()))
+                .collect(),
             journal_seconds: self.journal_seconds.snapshot(),
+            registry_lock_wait_seconds: HistogramSnapshot::default(),
             journal_errors: self.journal_errors.get(),
             waiters: self.waiters.load(Ordering::Relaxed),
             drivers: self.drivers.load(Ordering::Relaxed),
+            connections: Vec::new(),
         }
     }
 }
@@ -185,7 +251,7 @@ impl Drop for Gauge<'_> {
     }
 }
 
-/// The counters of a registry at one moment.
+/// The counters of a registry at one moment. The default is what a registry that was never opened did.
 #[derive(Debug, Clone, PartialEq)]
 pub struct MetricsSnapshot {
     /// Queries that got a record.
@@ -222,14 +288,61 @@ pub struct MetricsSnapshot {
     pub debts_paid: u64,
     /// Debts at engines that were given up.
     pub debts_given_up: u64,
+    /// Time of the drivers' calls to engines, their repeats included; also of those given up.
+    pub engine_call_seconds: Vec<(EngineCall, HistogramSnapshot)>,
     /// Time of journal calls, the wait for its lock included.
     pub journal_seconds: HistogramSnapshot,
+    /// Waits for the one lock that all readers and writers of records take.
+    pub registry_lock_wait_seconds: HistogramSnapshot,
     /// Journal calls that failed.
     pub journal_errors: u64,
     /// Calls that wait for a change now.
     pub waiters: i64,
     /// Driver tasks alive now.
     pub drivers: i64,
+    /// What each connection does now.
+    pub connections: Vec<ConnectionMetrics>,
+}
+
+impl Default for MetricsSnapshot {
+    fn default() -> Self {
+        Metrics::default().snapshot()
+    }
+}
+
+/// One connection at one moment.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ConnectionMetrics {
+    /// Its name.
+    pub connection: String,
+    /// Queries that hold one of its places.
+    pub running: usize,
+    /// Queries that wait for a place.
+    pub waiting: usize,
+    /// What its engine tells about itself.
+    pub engine: Vec<EngineMetric>,
+}
+
+/// A number that an engine tells about itself.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct EngineMetric {
+    /// Its name, as monitoring systems spell names: `snowflake_sessions_open`.
+    pub name: &'static str,
+    /// What it counts, in a sentence.
+    pub help: &'static str,
+    /// Whether it can fall.
+    pub kind: MetricKind,
+    /// Its value.
+    pub value: u64,
+}
+
+/// Whether a number can fall.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MetricKind {
+    /// It only grows.
+    Counter,
+    /// It goes up and down.
+    Gauge,
 }
 
 /// A distribution of durations.
@@ -241,6 +354,12 @@ pub struct HistogramSnapshot {
     pub sum_seconds: f64,
     /// How many there were.
     pub count: u64,
+}
+
+impl Default for HistogramSnapshot {
+    fn default() -> Self {
+        Histogram::default().snapshot()
+    }
 }
 
 #[cfg(test)]

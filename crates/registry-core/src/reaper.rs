@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep, timeout};
+use tracing::Instrument;
 
 use crate::backend::{BackendError, CancelReply, Lookup, Progress};
 use crate::error::{ErrorInfo, ErrorKind};
@@ -26,13 +27,16 @@ pub(crate) fn start(shared: &Arc<Shared>, query: &Arc<LiveQuery>) {
         return;
     }
     let Some(connection) = shared.connection_of(&record).map(Arc::clone) else { return };
+    let tasks = shared.tasks.clone();
     let (shared, query) = (Arc::clone(shared), Arc::clone(query));
-    shared.tasks.clone().spawn(async move {
+    let span = query.span().clone();
+    let paying = async move {
         tokio::select! {
             () = shared.stop.cancelled() => {}
             () = pay(&shared, &connection, &query, &record) => {}
         }
-    });
+    };
+    tasks.spawn(paying.instrument(span));
 }
 
 async fn pay(shared: &Arc<Shared>, connection: &Connection, query: &Arc<LiveQuery>, record: &QueryRecord) {
@@ -44,7 +48,7 @@ async fn pay(shared: &Arc<Shared>, connection: &Connection, query: &Arc<LiveQuer
             Ok(Standing::Refused) => break Event::DebtGivenUp,
             Ok(Standing::Open) => {}
             Err(error) => {
-                tracing::warn!(query_id = %record.id, %error, "a statement may still run at the engine")
+                tracing::warn!(%error, "a statement may still run at the engine")
             }
         }
         if start.elapsed() > GIVE_UP_AFTER {
@@ -64,7 +68,7 @@ async fn settle(shared: &Arc<Shared>, query: &Arc<LiveQuery>, event: Event) {
     counter.add_one();
     match shared.records.apply(query, event).await {
         Ok(applied) => drop(shared.carry_out(query, applied.effects).await),
-        Err(error) => tracing::warn!(query_id = %query.id(), %error, "cannot note that the debt is settled"),
+        Err(error) => tracing::warn!(%error, "cannot note that the debt is settled"),
     }
 }
 

@@ -1,6 +1,7 @@
 //! The one way to read and change records: decide with the pure function, make it durable, then show it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::task::spawn_blocking;
 
@@ -9,7 +10,7 @@ use crate::error::{RegistryError, Result};
 use crate::id::{InstanceId, QueryId};
 use crate::journal::{Inserted, Journal, JournalError, ListFilter, Uniqueness, Updated};
 use crate::live::{LiveQueries, LiveQuery};
-use crate::metrics::Metrics;
+use crate::metrics::{HistogramSnapshot, Metrics};
 use crate::record::{Lease, QueryRecord};
 use crate::state::{Effect, Event, Step, Timing, step};
 
@@ -58,6 +59,10 @@ impl Records {
 
     pub(crate) fn timing(&self) -> &Timing {
         &self.timing
+    }
+
+    pub(crate) fn lock_waits(&self) -> HistogramSnapshot {
+        self.journal.lock_waits()
     }
 
     pub(crate) fn is_shared(&self) -> bool {
@@ -182,7 +187,7 @@ impl Records {
         self.with_journal(move |journal| match journal.update(&before, &after)? {
             Updated::Applied => {
                 metrics.record_transition(&before, &after);
-                log_transition(&before, &after);
+                query.span().in_scope(|| log_transition(&before, &after));
                 query.publish(Arc::new(after));
                 Ok(Ok(true))
             }
@@ -226,28 +231,34 @@ impl Records {
     ) -> Result<T, JournalError> {
         let (journal, metrics) = (Arc::clone(&self.journal), Arc::clone(&self.metrics));
         let timed = move || metrics.journal_seconds.time(|| work(journal.as_ref()));
-        spawn_blocking(timed).await.unwrap_or_else(|panic| {
+        let outcome = spawn_blocking(timed).await.unwrap_or_else(|panic| {
             Err(JournalError::Other {
                 path: "journal".into(),
                 reason: format!("a call did not return: {panic}"),
             })
-        })
+        });
+        self.metrics.journal_errors.add_if(outcome.is_err());
+        outcome
     }
 }
 
-/// The only place that tells of changes of status; fields, not sentences.
+/// The only place that tells of changes of status; fields, not sentences. The query's span tells which query.
 fn log_transition(before: &QueryRecord, after: &QueryRecord) {
-    if before.status != after.status {
-        tracing::info!(
-            query_id = %after.id,
-            connection = after.connection,
-            from = %before.status,
-            to = %after.status,
-            version = after.version,
-            error = after.error.as_ref().map(|error| error.kind.as_str()),
-            "query changed"
-        );
+    let (from, to, version) = (before.status.as_str(), after.status.as_str(), after.version);
+    let error = after.error.as_ref().map(|error| error.kind.as_str());
+    if before.status == after.status {
+        tracing::debug!(status = to, version, "record changed");
+    } else if after.is_terminal() {
+        let millis = after.finished_at.map(|end| as_millis(end.since(after.created_at)));
+        let ran_millis =
+            after.finished_at.zip(after.started_at).map(|(end, start)| as_millis(end.since(start)));
+        let rows = after.result.as_ref().map(|result| result.rows);
+        tracing::info!(status = to, millis, ran_millis, rows, error, "query ended");
     } else {
-        tracing::debug!(query_id = %after.id, status = %after.status, version = after.version, "record changed");
+        tracing::info!(from, to, version, error, "query changed");
     }
+}
+
+fn as_millis(span: Duration) -> u64 {
+    u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
 }

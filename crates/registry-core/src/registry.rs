@@ -247,7 +247,11 @@ impl QueryRegistry {
 
     /// The counters at this moment.
     pub fn metrics(&self) -> MetricsSnapshot {
-        self.shared.metrics.snapshot()
+        MetricsSnapshot {
+            registry_lock_wait_seconds: self.shared.records.lock_waits(),
+            connections: self.shared.connections.iter().map(|connection| connection.metrics()).collect(),
+            ..self.shared.metrics.snapshot()
+        }
     }
 
     /// The names of the connections, the default one first.
@@ -365,6 +369,7 @@ async fn accept(shared: Arc<Shared>, connection: Arc<Connection>, request: Query
         (Inserted::New, Some(place)) => {
             shared.metrics.accepted.add_one();
             let query = shared.records.adopt(record);
+            query.span().in_scope(|| log_acceptance(&query));
             driver::start(&shared, &connection, Arc::clone(&query), place);
             return Ok(Accepted { snapshot: shared.view(&*seen(&query)?), joined: None });
         }
@@ -380,7 +385,15 @@ async fn accept(shared: Arc<Shared>, connection: Arc<Connection>, request: Query
         return Err(RegistryError::KeyReused { key, id: existing.id });
     }
     shared.metrics.joined.add_one();
+    tracing::info!(query_id = %existing.id, "an earlier query stands for the new one");
     Ok(Accepted { snapshot: shared.view(&existing), joined: Some(joined) })
+}
+
+/// The text itself may hold what is nobody's business, so it is told only to those who ask for details.
+fn log_acceptance(query: &LiveQuery) {
+    let Some(record) = query.record() else { return };
+    tracing::info!(client = record.client, sql_bytes = record.sql.len(), "query accepted");
+    tracing::debug!(sql = record.sql_preview(), "statement");
 }
 
 /// The record, unless it is gone or out of sight.

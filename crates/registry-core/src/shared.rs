@@ -12,7 +12,7 @@ use crate::fence::KnownFence;
 use crate::id::InstanceId;
 use crate::line::Line;
 use crate::live::LiveQuery;
-use crate::metrics::Metrics;
+use crate::metrics::{ConnectionMetrics, Metrics};
 use crate::presence::Presence;
 use crate::reaper;
 use crate::record::{EngineFacts, QueryRecord};
@@ -50,6 +50,12 @@ pub(crate) struct Connection {
 impl Connection {
     pub(crate) fn is_embedded(&self) -> bool {
         self.backend.lifetime() == EngineLifetime::Process
+    }
+
+    pub(crate) fn metrics(&self) -> ConnectionMetrics {
+        let (running, waiting) = self.line.load();
+        let (connection, engine) = (self.name.clone(), self.backend.metrics());
+        ConnectionMetrics { connection, running, waiting, engine }
     }
 
     pub(crate) fn facts(&self) -> EngineFacts {

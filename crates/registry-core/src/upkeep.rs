@@ -53,7 +53,7 @@ async fn follow(shared: Arc<Shared>) {
         sleep(FOLLOW_INTERVAL).await;
         match shared.records.follow(hint).await {
             Ok(latest) => hint = latest,
-            Err(error) => journal_failed(&shared, &error),
+            Err(error) => journal_failed(&error),
         }
     }
 }
@@ -76,7 +76,7 @@ async fn look_for_orphans(shared: Arc<Shared>) {
             }
         }
         if let Err(error) = take_over(&shared).await {
-            journal_failed(&shared, &error);
+            journal_failed(&error);
         }
     }
 }
@@ -105,8 +105,7 @@ async fn sweep(shared: Arc<Shared>) {
     }
 }
 
-fn journal_failed(shared: &Shared, error: &JournalError) {
-    shared.metrics.journal_errors.add_one();
+fn journal_failed(error: &JournalError) {
     tracing::warn!(%error, "the journal could not be read");
 }
 

@@ -1,5 +1,6 @@
 //! A pause for a service that does not answer: its queries do not queue up behind dead connections.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -17,10 +18,12 @@ const SILENCE: Duration = Duration::from_secs(30);
 #[derive(Debug, Default)]
 pub(crate) struct Breaker {
     state: Mutex<State>,
+    pauses: AtomicU64,
 }
 
 #[derive(Debug, Default)]
 struct State {
+    /// Calls in a row that went without an answer.
     failures: u32,
     /// When the next probe may leave; `None` outside of a pause.
     next_probe: Option<Instant>,
@@ -44,6 +47,16 @@ impl Breaker {
         self.lock().delay()
     }
 
+    /// Pauses so far.
+    pub(crate) fn pauses(&self) -> u64 {
+        self.pauses.load(Ordering::Relaxed)
+    }
+
+    /// Whether there is a pause now, be it interrupted by a probe.
+    pub(crate) fn is_paused(&self) -> bool {
+        self.lock().next_probe.is_some()
+    }
+
     /// Lets a call through, or says how long the pause lasts.
     pub(crate) fn enter(&self) -> Result<Pass<'_>, Duration> {
         let mut state = self.lock();
@@ -59,6 +72,13 @@ impl Breaker {
         let mut state = self.lock();
         state.failures = state.failures.saturating_add(1);
         if state.failures >= THRESHOLD {
+            if state.next_probe.is_none() {
+                self.pauses.fetch_add(1, Ordering::Relaxed);
+                tracing::debug!(
+                    failures = state.failures,
+                    "the service does not answer; calls are held back"
+                );
+            }
             state.next_probe = Some(Instant::now() + PROBE_INTERVAL);
         }
     }
@@ -82,7 +102,10 @@ impl Pass<'_> {
     /// The service answered, whatever it said.
     pub(crate) fn answered(mut self) {
         self.is_told = true;
-        *self.breaker.lock() = State::default();
+        let before = std::mem::take(&mut *self.breaker.lock());
+        if before.next_probe.is_some() {
+            tracing::debug!("the service answers again");
+        }
     }
 
     /// No answer came.
@@ -122,8 +145,10 @@ mod tests {
         breaker.enter().unwrap().answered();
         fail(&breaker, 4);
         assert_eq!(breaker.pause(), None, "an answer in between starts the count anew");
-        fail(&breaker, 1);
+        assert!(!breaker.is_paused());
+        fail(&breaker, 3);
         assert_eq!(breaker.enter().unwrap_err(), PROBE_INTERVAL);
+        assert_eq!((breaker.is_paused(), breaker.pauses()), (true, 1), "a pause that goes on is one pause");
     }
 
     #[tokio::test(start_paused = true)]

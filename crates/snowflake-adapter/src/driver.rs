@@ -24,6 +24,7 @@ use async_trait::async_trait;
 use registry_core::backend::{Backend, BackendError, CancelReply, EngineLifetime, Session};
 use registry_core::error::ErrorKind;
 use registry_core::id::RemoteHandle;
+use registry_core::metrics::EngineMetric;
 
 use crate::auth::Authenticator;
 use crate::config::{Credentials, SnowflakeConfig};
@@ -142,6 +143,13 @@ impl Backend for DriverBackend {
     async fn open_session(&self) -> Result<Box<dyn Session>, BackendError> {
         self.shared.pool.shared().await?;
         Ok(Box::new(Statement::new(Arc::clone(&self.shared))))
+    }
+
+    fn metrics(&self) -> Vec<EngineMetric> {
+        let (pool, stats) = (&self.shared.pool, self.counters.snapshot());
+        let mut metrics = pool.transport().metrics();
+        metrics.extend(stats.metrics(pool.limit()));
+        metrics
     }
 
     async fn cancel(&self, handle: &RemoteHandle) -> Result<CancelReply, BackendError> {

@@ -23,7 +23,7 @@ use reqwest::header::{
 use reqwest::{Client, Method, Response, Url};
 use tokio::time::{Instant, timeout_at};
 
-pub(crate) use account::Account;
+pub(crate) use account::{Account, counter, gauge};
 pub(crate) use body::Ceiling;
 
 use crate::config::SnowflakeConfig;

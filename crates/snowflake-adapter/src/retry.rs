@@ -1,6 +1,7 @@
 //! When a call is made again, how often and how soon.
 
 use std::future::Future;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -88,15 +89,26 @@ pub(crate) struct Judgement {
 #[derive(Debug)]
 pub(crate) struct Bucket {
     tokens: Mutex<u32>,
+    repeats: AtomicU64,
 }
 
 impl Default for Bucket {
     fn default() -> Self {
-        Self { tokens: Mutex::new(BUCKET) }
+        Self { tokens: Mutex::new(BUCKET), repeats: AtomicU64::new(0) }
     }
 }
 
 impl Bucket {
+    /// Repeats so far.
+    pub(crate) fn repeats(&self) -> u64 {
+        self.repeats.load(Ordering::Relaxed)
+    }
+
+    /// How much is left for repeats.
+    pub(crate) fn left(&self) -> u32 {
+        *self.lock()
+    }
+
     fn take(&self, cost: u32) -> bool {
         let mut tokens = self.lock();
         let left = tokens.checked_sub(cost);
@@ -145,6 +157,7 @@ where
             return outcome;
         }
         tracing::debug!(number, ?verdict, ?delay, "the call is made again");
+        bucket.repeats.fetch_add(1, Ordering::Relaxed);
         sleep(delay).await;
         paid = cost;
         number += 1;

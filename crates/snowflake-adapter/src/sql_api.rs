@@ -19,6 +19,7 @@ use registry_core::Backend;
 use registry_core::backend::{BackendError, CancelReply, EngineLifetime, Session};
 use registry_core::error::ErrorKind;
 use registry_core::id::RemoteHandle;
+use registry_core::metrics::EngineMetric;
 
 use crate::config::SnowflakeConfig;
 use crate::retry::RetryPolicy;
@@ -64,6 +65,10 @@ impl Backend for SqlApiBackend {
     async fn open_session(&self) -> Result<Box<dyn Session>, BackendError> {
         self.service.ready().await?;
         Ok(Box::new(SqlApiSession::new(Arc::clone(&self.service))))
+    }
+
+    fn metrics(&self) -> Vec<EngineMetric> {
+        self.service.metrics()
     }
 
     async fn cancel(&self, handle: &RemoteHandle) -> Result<CancelReply, BackendError> {

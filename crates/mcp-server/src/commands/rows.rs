@@ -1,6 +1,5 @@
 //! Rows printed page by page, so that a result of any size takes little memory.
 
-
 use clap::{Args, ValueEnum};
 use registry_core::QueryRegistry;
 use registry_core::id::QueryId;

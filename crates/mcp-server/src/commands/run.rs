@@ -151,6 +151,6 @@ async fn interrupted(
         }
         () = signals.next() => format!("query {id} may still be running at the engine"),
     };
-    stdio::tell(&format!("async-query-mcp: {}\n", visible_lines(&said))).await;
+    stdio::tell(&format!("async-query-mcp: {said}\n")).await;
     Err(Failure::silent(ExitCode::Interrupted))
 }

@@ -7,6 +7,7 @@ use tokio_util::sync::CancellationToken;
 use crate::config::Config;
 use crate::connection;
 use crate::lazy::LazyRegistry;
+use crate::metrics::Exporter;
 use crate::server::Server;
 use crate::shutdown::{Signals, on_signals};
 use crate::stdio;
@@ -22,10 +23,18 @@ pub async fn serve(config: Config) -> anyhow::Result<ExitCode> {
         allow_writes = config.settings.allow_writes,
         "serving on stdin and stdout"
     );
-    let settings = config.settings.clone();
+    let (settings, metrics) = (config.settings.clone(), config.metrics);
     let registry = LazyRegistry::new(connection::opener(config));
     let (reader, writer) = stdio::pipes();
     let server = Server::new(settings, registry, shutdown.clone());
-    crate::serve(server, reader, writer, shutdown).await?;
+    let exporter = match metrics {
+        Some(address) => Exporter::start(address, &server, shutdown.clone()).await,
+        None => None,
+    };
+    let served = crate::serve(server, reader, writer, shutdown).await;
+    if let Some(exporter) = exporter {
+        exporter.ended().await;
+    }
+    served?;
     Ok(ExitCode::SUCCESS)
 }

@@ -119,7 +119,6 @@ pub(super) async fn call(call: &Call, arguments: Option<JsonObject>) -> Result<C
         Ok(accepted) => accepted,
         Err(error) => return Err(call.failed(registry, &error).await),
     };
-    tracing::info!(query_id = %snapshot.query_id, joined = joined.is_some(), "query accepted");
     let snapshot = call.wait_for_end(registry, snapshot, patience.limit).await?;
     let (mut query, rows, csv) = match snapshot.status {
         QueryStatus::Succeeded => {

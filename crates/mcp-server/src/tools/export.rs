@@ -183,7 +183,7 @@ fn written(
     query.wait_seconds = patience.clamped_to;
     let link = link(&done.path, job.format, done.written);
     let answer = Answer { query, export: facts("written", job, done.written), rows: Some(rows) };
-    let mut result = answer::success(&answer, csv.as_deref());
+    let mut result = answer::success(&answer, csv.as_ref());
     result.content.push(ContentBlock::resource_link(link));
     result
 }

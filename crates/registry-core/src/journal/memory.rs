@@ -10,6 +10,7 @@ use super::{
 };
 use crate::clock::Timestamp;
 use crate::id::QueryId;
+use crate::metrics::{Histogram, HistogramSnapshot};
 use crate::record::QueryRecord;
 
 type Records = BTreeMap<QueryId, QueryRecord>;
@@ -18,12 +19,13 @@ type Records = BTreeMap<QueryId, QueryRecord>;
 #[derive(Debug, Default)]
 pub struct MemoryJournal {
     records: Mutex<Records>,
+    lock_waits: Histogram,
 }
 
 impl MemoryJournal {
     /// Every change is one operation on the map, so a thread that died inside has left it whole.
     fn records(&self) -> MutexGuard<'_, Records> {
-        self.records.lock().unwrap_or_else(PoisonError::into_inner)
+        self.lock_waits.time(|| self.records.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     fn select(&self, wanted: impl Fn(&QueryRecord) -> bool) -> Vec<QueryRecord> {
@@ -99,6 +101,10 @@ impl Journal for MemoryJournal {
 
     fn change_hint(&self) -> Result<i64, JournalError> {
         Ok(0)
+    }
+
+    fn lock_waits(&self) -> HistogramSnapshot {
+        self.lock_waits.snapshot()
     }
 
     fn is_shared(&self) -> bool {

@@ -14,6 +14,7 @@ use std::path::PathBuf;
 
 use crate::clock::Timestamp;
 use crate::id::{InstanceId, QueryId};
+use crate::metrics::HistogramSnapshot;
 use crate::record::QueryRecord;
 use crate::snapshot::QueryStatus;
 
@@ -51,6 +52,11 @@ pub trait Journal: fmt::Debug + Send + Sync + 'static {
     /// A number that is another one after another process wrote, and the same after our own writes; costs no reading
     /// of records.
     fn change_hint(&self) -> Result<i64, JournalError>;
+
+    /// How long calls waited for each other, as far as that is known.
+    fn lock_waits(&self) -> HistogramSnapshot {
+        HistogramSnapshot::default()
+    }
 
     /// Whether other processes may write here too.
     fn is_shared(&self) -> bool;

@@ -20,6 +20,7 @@ use super::{
 };
 use crate::clock::Timestamp;
 use crate::id::{InstanceId, QueryId};
+use crate::metrics::{Histogram, HistogramSnapshot};
 use crate::record::QueryRecord;
 
 /// How long another process may hold the journal before we give up.
@@ -46,6 +47,7 @@ pub enum Durability {
 pub struct SqliteJournal {
     path: PathBuf,
     conn: Mutex<Connection>,
+    lock_waits: Histogram,
     damaged: Mutex<BTreeSet<String>>,
 }
 
@@ -60,7 +62,7 @@ impl SqliteJournal {
         create_private(&path).map_err(|error| fault::io(&path, &error))?;
         let conn = connect(&path, durability, steps).map_err(|fault| fault.of(&path))?;
         keep_private(&path).map_err(|error| fault::io(&path, &error))?;
-        Ok(Self { path, conn: Mutex::new(conn), damaged: Mutex::default() })
+        Ok(Self { path, conn: Mutex::new(conn), lock_waits: Histogram::default(), damaged: Mutex::default() })
     }
 
     /// Records met so far that do not read back.
@@ -69,7 +71,7 @@ impl SqliteJournal {
     }
 
     fn with<T>(&self, work: impl FnOnce(&Connection) -> Result<T, Fault>) -> Result<T, JournalError> {
-        let conn = self.conn.lock().unwrap_or_else(PoisonError::into_inner);
+        let conn = self.lock_waits.time(|| self.conn.lock().unwrap_or_else(PoisonError::into_inner));
         roll_back_leftovers(&conn).and_then(|()| work(&conn)).map_err(|fault| fault.of(&self.path))
     }
 
@@ -173,6 +175,10 @@ impl Journal for SqliteJournal {
 
     fn change_hint(&self) -> Result<i64, JournalError> {
         self.with(|conn| Ok(conn.prepare_cached("PRAGMA data_version")?.query_row([], |row| row.get(0))?))
+    }
+
+    fn lock_waits(&self) -> HistogramSnapshot {
+        self.lock_waits.snapshot()
     }
 
     fn is_shared(&self) -> bool {

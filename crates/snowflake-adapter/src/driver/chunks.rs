@@ -15,6 +15,7 @@ use reqwest::Url;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
+use tracing::Instrument;
 
 use super::error::CallError;
 use super::statement::lost_rows;
@@ -149,7 +150,7 @@ impl Chunks {
                 return;
             }
             let task = fetch(Arc::clone(&self.source), url.clone());
-            self.coming.push_back((*size, AbortOnDropHandle::new(tokio::spawn(task))));
+            self.coming.push_back((*size, AbortOnDropHandle::new(tokio::spawn(task.in_current_span()))));
             self.next += 1;
         }
     }

@@ -74,6 +74,11 @@ impl Pool {
         })
     }
 
+    /// How many sessions there may be.
+    pub(super) fn limit(&self) -> usize {
+        self.options.max_sessions.max(1)
+    }
+
     pub(super) fn transport(&self) -> &Arc<Transport> {
         &self.transport
     }
@@ -115,6 +120,7 @@ impl Pool {
             None => self.open().await?,
         };
         self.counters.in_use.add_one();
+        tracing::debug!(session = session.id, "session taken from the pool");
         Ok(Lease { session, pool: Arc::clone(self), _permit: permit })
     }
 
@@ -227,6 +233,7 @@ impl Pool {
     }
 
     fn give_back(&self, session: &Arc<SnowflakeSession>) {
+        tracing::debug!(session = session.id, "session given back to the pool");
         session.touch();
         let mut slots = lock(&self.slots);
         if session.has_ended() {

@@ -2,6 +2,10 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use registry_core::metrics::EngineMetric;
+
+use crate::http::{counter, gauge};
+
 /// Counters and gauges of one backend's sessions at one moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct SessionStats {
@@ -19,6 +23,29 @@ pub struct SessionStats {
     pub heartbeats: u64,
     /// Sessions that serve a call now.
     pub in_use: u64,
+}
+
+impl SessionStats {
+    pub(super) fn metrics(self, limit: usize) -> [EngineMetric; 8] {
+        [
+            counter("snowflake_sessions_opened_total", "Sessions opened in the pool.", self.opened),
+            counter(
+                "snowflake_sessions_closed_total",
+                "Sessions of the pool that ended, each once.",
+                self.closed,
+            ),
+            gauge(
+                "snowflake_sessions_open",
+                "Sessions in the pool.",
+                self.opened.saturating_sub(self.closed),
+            ),
+            gauge("snowflake_sessions_in_use", "Sessions that serve a call.", self.in_use),
+            gauge("snowflake_sessions_limit", "Sessions that there may be.", limit as u64),
+            counter("snowflake_sign_ins_total", "Sign-ins that were sent.", self.logins),
+            counter("snowflake_token_renewals_total", "Session tokens that were renewed.", self.renewals),
+            counter("snowflake_heartbeats_total", "Heartbeats that were answered.", self.heartbeats),
+        ]
+    }
 }
 
 #[derive(Debug, Default)]

@@ -6,6 +6,7 @@ use std::future::Future;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use registry_core::backend::BackendError;
+use registry_core::metrics::EngineMetric;
 use reqwest::Url;
 use reqwest_middleware::{ClientBuilder, ClientWithMiddleware};
 use secrecy::{ExposeSecret, SecretString};
@@ -91,6 +92,11 @@ impl Transport {
             deadlines: config.deadlines,
             policy,
         })
+    }
+
+    /// What can be told of the way to the account.
+    pub(super) fn metrics(&self) -> Vec<EngineMetric> {
+        self.http.account().metrics()
     }
 
     pub(super) fn retries(&self) -> (&RetryPolicy, &Bucket) {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use registry_core::id::RemoteHandle;
 use tokio::time::{Instant, timeout};
 use tokio_util::task::AbortOnDropHandle;
+use tracing::Instrument;
 
 use super::pool::Pool;
 use super::session::SnowflakeSession;
@@ -61,7 +62,7 @@ impl Watch {
         }
         if !self.waits_for(handle) {
             let task = wait(Arc::clone(pool), home.cloned(), handle.clone());
-            let outcome = AbortOnDropHandle::new(tokio::spawn(task));
+            let outcome = AbortOnDropHandle::new(tokio::spawn(task.in_current_span()));
             self.waiting = Some(Waiting { handle: handle.clone(), since: Instant::now(), outcome });
         }
         let Some(Waiting { outcome: task, .. }) = &mut self.waiting else { return };

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock, Mutex, PoisonError, Weak};
 
+use registry_core::metrics::{EngineMetric, MetricKind};
 use reqwest::Url;
 
 use crate::breaker::Breaker;
@@ -30,6 +31,39 @@ impl Account {
         accounts.insert(key, Arc::downgrade(&account));
         account
     }
+
+    /// What can be told of it to whoever watches the process.
+    pub(crate) fn metrics(&self) -> Vec<EngineMetric> {
+        let (breaker, bucket) = (&self.breaker, &self.bucket);
+        vec![
+            counter(
+                "snowflake_repeats_total",
+                "HTTP calls to the account that were made again.",
+                bucket.repeats(),
+            ),
+            gauge(
+                "snowflake_retry_budget",
+                "What is left to spend on repeats, of 500.",
+                bucket.left().into(),
+            ),
+            counter("snowflake_pauses_total", "Pauses after calls without an answer.", breaker.pauses()),
+            gauge(
+                "snowflake_paused",
+                "1 while calls are held back because none was answered.",
+                breaker.is_paused().into(),
+            ),
+        ]
+    }
+}
+
+/// A number that only grows.
+pub(crate) fn counter(name: &'static str, help: &'static str, value: u64) -> EngineMetric {
+    EngineMetric { name, help, kind: MetricKind::Counter, value }
+}
+
+/// A number that goes up and down.
+pub(crate) fn gauge(name: &'static str, help: &'static str, value: u64) -> EngineMetric {
+    EngineMetric { name, help, kind: MetricKind::Gauge, value }
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use registry_core::backend::{BackendError, Submission};
 use registry_core::error::ErrorKind;
+use registry_core::metrics::EngineMetric;
 use reqwest::Method;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use secrecy::ExposeSecret;
@@ -78,6 +79,11 @@ impl Service {
             patience: config.deadlines.request,
             taken: Requests::default(),
         })
+    }
+
+    /// What can be told of the way to the account.
+    pub(super) fn metrics(&self) -> Vec<EngineMetric> {
+        self.http.account().metrics()
     }
 
     /// Whether something could be sent now.
