@@ -102,13 +102,15 @@ fn replace(call: &Context<'_>, texts: &Texts, max_bytes: usize) -> Result<Option
     let to = texts.of(call.get_raw(2))?;
     let mut replaced = Vec::with_capacity(text.len());
     let mut copied = 0;
+    let too_long = || Error::SqliteFailure(ffi::Error::new(ffi::SQLITE_TOOBIG), None);
     for at in memmem::find_iter(&text, &from) {
-        replaced.extend_from_slice(&text[copied..at]);
+        let kept = &text[copied..at];
+        if replaced.len() + kept.len() + to.len() > max_bytes {
+            return Err(too_long());
+        }
+        replaced.extend_from_slice(kept);
         replaced.extend_from_slice(&to);
         copied = at + from.len();
-        if replaced.len() > max_bytes {
-            return Err(Error::SqliteFailure(ffi::Error::new(ffi::SQLITE_TOOBIG), None));
-        }
     }
     replaced.extend_from_slice(&text[copied..]);
     Ok(Some(Text(replaced)))

@@ -142,6 +142,12 @@ impl Runs {
         runs
     }
 
+    /// Statements that were given up and still keep a thread.
+    #[cfg(test)]
+    pub(crate) fn given_up(&self) -> usize {
+        self.table().given_up
+    }
+
     /// Statements that are known: running, held by a session, or remembered.
     pub(crate) fn len(&self) -> usize {
         self.table().entries.len()

@@ -250,3 +250,6 @@ fn kind_of(action: &AuthAction<'_>) -> Kind {
         _ => Kind::Never("this kind of statement is not allowed here. Use SELECT."),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -130,3 +130,6 @@ fn clogged() -> ErrorInfo {
         "too many stopped statements are still at a last step that nothing interrupts; submit again in some seconds",
     )
 }
+
+#[cfg(test)]
+mod tests;
