@@ -4,6 +4,7 @@
 //! function by name without the name standing before a parenthesis, and the few that need none are looked for by name.
 
 use std::collections::HashSet;
+use std::ops::Range;
 use std::sync::LazyLock;
 
 use crate::Dialect;
@@ -89,18 +90,54 @@ const SQLITE_FILES: &[&str] = &[
 pub(crate) fn refuse_calls(
     question: &Question<'_>,
     words: &[Piece<'_>],
-    aliases: &[usize],
+    aliases: &HashSet<usize>,
 ) -> Result<(), Objection> {
     refuse_effects(question, words)?;
-    for (at, _) in
-        words.iter().enumerate().filter(|(at, _)| words.get(at + 1).is_some_and(|next| next.is_sign("(")))
-    {
+    let patterns = patterns(words);
+    for at in (0..words.len()).filter(|at| words.get(at + 1).is_some_and(|next| next.is_sign("("))) {
         let call = Call::at(words, at);
-        if !aliases.contains(&call.callee.start) {
+        if !patterns.contains(&at) && !aliases.contains(&call.callee.start) {
             call.judge(question)?;
         }
     }
     Ok(())
+}
+
+/// The places within patterns of rows, as in `MATCH_RECOGNIZE (... PATTERN ((a | b) (c)+) ...)`, where names call nothing.
+fn patterns(words: &[Piece<'_>]) -> HashSet<usize> {
+    let mut inside = HashSet::new();
+    let mut openers: Vec<bool> = Vec::new();
+    for (at, piece) in words.iter().enumerate() {
+        let before = at.checked_sub(1).and_then(|at| words.get(at));
+        match piece.text {
+            "(" => openers.push(before.is_some_and(|before| before.is_word("MATCH_RECOGNIZE"))),
+            ")" => drop(openers.pop()),
+            _ if piece.is_word("PATTERN") && openers.last() == Some(&true) => {
+                inside.extend(pattern(words, at + 1))
+            }
+            _ => {}
+        }
+    }
+    inside
+}
+
+/// The places of the pattern whose parenthesis opens at `start`; none if anything else is in it.
+fn pattern(words: &[Piece<'_>], start: usize) -> Range<usize> {
+    const SIGNS: [&str; 12] = ["(", ")", "|", "+", "*", "?", "{", "}", ",", "^", "$", "-"];
+    let mut depth = 0_usize;
+    for (at, piece) in words.iter().enumerate().skip(start) {
+        match piece.text {
+            "(" => depth += 1,
+            ")" => depth = depth.saturating_sub(1),
+            sign if piece.kind == PieceKind::Sign && !SIGNS.contains(&sign) => break,
+            _ if piece.kind == PieceKind::Text => break,
+            _ => {}
+        }
+        if depth == 0 {
+            return start..at;
+        }
+    }
+    start..start
 }
 
 /// Objects to what has an effect wherever its name stands.

@@ -210,10 +210,9 @@ const READABLE_PRAGMAS: &[&str] = &[
     "QUERY_ONLY",
 ];
 
-/// Whether the pragma `name` only tells something, asked for without an argument.
+/// Whether the pragma `name` only tells something, even with an argument.
 pub(crate) fn pragma_tells(name: &str) -> bool {
-    let name = name.to_ascii_uppercase();
-    TELLING_PRAGMAS.contains(&name.as_str()) || READABLE_PRAGMAS.contains(&name.as_str())
+    TELLING_PRAGMAS.contains(&name.to_ascii_uppercase().as_str())
 }
 
 fn judge_pragma(pragma: &Piece<'_>, words: &[Piece<'_>]) -> Result<Kind, Objection> {
@@ -222,18 +221,19 @@ fn judge_pragma(pragma: &Piece<'_>, words: &[Piece<'_>]) -> Result<Kind, Objecti
         [name, argument @ ..] => (name, argument),
         [] => return Err(pragma_refused(pragma, "PRAGMA")),
     };
-    let upper = upper(name);
     let tells = match argument {
-        [] => pragma_tells(&upper),
+        [] => pragma_tells(name.text) || READABLE_PRAGMAS.contains(&upper(name).as_str()),
         [open, value, close] if open.is_sign("(") && close.is_sign(")") => {
-            TELLING_PRAGMAS.contains(&upper.as_str()) && value.kind != PieceKind::Sign
+            is_value(value) && pragma_tells(name.text)
         }
-        [equals, value] if equals.is_sign("=") => {
-            TELLING_PRAGMAS.contains(&upper.as_str()) && value.kind != PieceKind::Sign
-        }
+        [equals, value] if equals.is_sign("=") => is_value(value) && pragma_tells(name.text),
         _ => false,
     };
     if tells { Ok(Kind::Metadata) } else { Err(pragma_refused(name, name.text)) }
+}
+
+fn is_value(piece: &Piece<'_>) -> bool {
+    piece.kind != PieceKind::Sign
 }
 
 fn pragma_refused(at: &Piece<'_>, name: &str) -> Objection {

@@ -1,5 +1,8 @@
 //! The pieces of a text, by the engines' own documented rules.
 
+use sqlparser::keywords::Keyword;
+use sqlparser::tokenizer::Token;
+
 use crate::Dialect;
 use crate::verdict::{Objection, Rule, quoted};
 
@@ -17,7 +20,7 @@ pub(crate) enum PieceKind {
     Text,
     /// A number.
     Number,
-    /// A comment, or what stands after a statement; kept only for comparing two readings.
+    /// A comment; kept for comparing two readings.
     Comment,
     /// Anything else: one sign, or several that belong together.
     Sign,
@@ -140,7 +143,7 @@ impl<'a> Lexer<'a> {
 
     fn line_comment(&self, rest: &str) -> Result<(PieceKind, usize), Objection> {
         self.not_in_path(rest)?;
-        Ok((PieceKind::Comment, rest.find('\n').map_or(rest.len(), |at| at + 1)))
+        Ok((PieceKind::Comment, rest.find('\n').unwrap_or(rest.len())))
     }
 
     fn block_comment(&self, rest: &str) -> Result<(PieceKind, usize), Objection> {
@@ -249,8 +252,8 @@ impl<'a> Lexer<'a> {
     fn word(&self, rest: &str) -> Result<(PieceKind, usize), Objection> {
         let length = word_length(rest);
         let word = rest.get(..length).unwrap_or(rest);
-        if !word.is_ascii() && (word.to_uppercase().is_ascii() || word.to_lowercase().is_ascii()) {
-            return Err(self.look_alike(word.chars().find(|c| !c.is_ascii()).unwrap_or_default()));
+        if let Some(look_alike) = look_alike_in(word) {
+            return Err(self.look_alike(look_alike));
         }
         let after = rest.get(length..).unwrap_or_default();
         if word.eq_ignore_ascii_case("x") && after.starts_with('\'') {
@@ -302,6 +305,19 @@ impl<'a> Lexer<'a> {
         )
         .at(self.at)
     }
+}
+
+/// A letter that changes to an ASCII one with its case, or by which the parser takes `word` for a keyword.
+fn look_alike_in(word: &str) -> Option<char> {
+    let foreign = || word.chars().filter(|c| !c.is_ascii());
+    let folds = |c: &char| one_ascii(c.to_uppercase()) || one_ascii(c.to_lowercase());
+    let keyword =
+        matches!(Token::make_word(word, None), Token::Word(word) if word.keyword != Keyword::NoKeyword);
+    if keyword { foreign().next() } else { foreign().find(|c| folds(c)) }
+}
+
+fn one_ascii(mut changed: impl Iterator<Item = char>) -> bool {
+    changed.next().is_some_and(|c| c.is_ascii()) && changed.next().is_none()
 }
 
 fn is_word_start(c: char) -> bool {

@@ -1,5 +1,6 @@
 //! Tells from a statement's text whether it only reads.
 
+mod adapt;
 mod allowances;
 mod calls;
 mod heads;

@@ -1,16 +1,17 @@
 //! Queries: parsed to the end, and searched for what does not belong in a read.
 
+use std::collections::HashSet;
 use std::ops::ControlFlow;
 
 use sqlparser::ast::{Query, Select, SetExpr, Statement, TableAlias, TableFactor, Visit, Visitor};
 use sqlparser::parser::{Parser, ParserError};
-use sqlparser::tokenizer::{Location, Token, TokenWithSpan};
+use sqlparser::tokenizer::{Location, Token};
 
-use crate::calls;
 use crate::heads::{Question, unparsed};
 use crate::lexer::Piece;
 use crate::tokens::{self, Placed};
 use crate::verdict::{Objection, Rule, quoted};
+use crate::{adapt, calls};
 
 /// Objects unless the query `words`, a part of the text `all`, only reads.
 pub(crate) fn judge(
@@ -18,19 +19,38 @@ pub(crate) fn judge(
     all: &[Piece<'_>],
     words: &[Piece<'_>],
 ) -> Result<(), Objection> {
+    refuse_verbs(words)?;
     calls::refuse_stages(question, words)?;
-    let placed = match tokens::agreed(question.sql, question.dialect, all) {
-        Ok(placed) => part(placed, words),
-        Err(reason) => return Err(unparsed(&reason)),
-    };
+    let placed = part(tokens::agreed(question.sql, question.dialect, all)?, words);
     match parse(question, &placed) {
         Ok(statement) => judge_tree(question, words, &placed, &statement),
         Err(error) => {
-            calls::refuse_calls(question, words, &[])?;
-            Err(unparsed(&error.to_string()))
+            calls::refuse_calls(question, words, &HashSet::new())?;
+            Err(not_understood(&error, words))
         }
     }
 }
+
+/// Objects to a statement that begins behind the tables of a WITH, and to a procedure among them.
+fn refuse_verbs(words: &[Piece<'_>]) -> Result<(), Objection> {
+    let mut depth = 0_usize;
+    let with = words.first().is_some_and(|head| head.is_word("WITH"));
+    for (before, piece) in words.iter().zip(words.iter().skip(1)) {
+        match before.text {
+            "(" => depth += 1,
+            ")" => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        let verb = with && depth == 0 && before.is_sign(")") && piece.is_any(&VERBS);
+        let procedure = before.is_word("AS") && piece.is_word("PROCEDURE");
+        if verb || procedure {
+            return Err(more_than_a_read(piece.text).at(piece.start));
+        }
+    }
+    Ok(())
+}
+
+const VERBS: [&str; 6] = ["INSERT", "REPLACE", "UPDATE", "DELETE", "MERGE", "CALL"];
 
 fn part(placed: Vec<Placed>, words: &[Piece<'_>]) -> Vec<Placed> {
     let start = words.first().map_or(0, |piece| piece.start);
@@ -38,15 +58,51 @@ fn part(placed: Vec<Placed>, words: &[Piece<'_>]) -> Vec<Placed> {
     placed.into_iter().filter(|token| start <= token.start && token.end <= end).collect()
 }
 
-fn parse(question: &Question<'_>, placed: &[Placed]) -> Result<Statement, ParserError> {
-    let tokens: Vec<TokenWithSpan> = placed.iter().map(|placed| placed.token.clone()).collect();
-    let mut parser = Parser::new(tokens::grammar(question.dialect)).with_tokens_with_locations(tokens);
-    let statement = parser.parse_statement()?;
+/// Why the parser gave up, and at which token if it says so.
+struct Failure {
+    reason: String,
+    offset: Option<usize>,
+}
+
+fn parse(question: &Question<'_>, placed: &[Placed]) -> Result<Statement, Failure> {
+    let grammar = tokens::grammar(question.dialect);
+    let tokens = adapt::adapted(placed, question.dialect);
+    let mut parser = Parser::new(grammar.as_ref()).with_tokens_with_locations(tokens);
+    let statement = parser.parse_statement().map_err(|error| Failure::of(&error, placed))?;
     // The parser is content to stop early; a statement is only known when nothing is left.
-    match parser.next_token().token {
-        Token::EOF => Ok(statement),
-        _ => Err(ParserError::ParserError("the query ends before the text does".to_owned())),
+    let next = parser.next_token();
+    if next.token == Token::EOF {
+        return Ok(statement);
     }
+    let offset = placed.iter().find(|token| token.token.span == next.span).map(|token| token.start);
+    Err(Failure { reason: "the query could end before it".to_owned(), offset })
+}
+
+impl Failure {
+    /// The parser's message quotes the statement at any length, so only what it expected is taken over.
+    fn of(error: &ParserError, placed: &[Placed]) -> Self {
+        let message = match error {
+            ParserError::RecursionLimitExceeded => {
+                return Self { reason: "it is nested too deeply".to_owned(), offset: None };
+            }
+            ParserError::TokenizerError(message) | ParserError::ParserError(message) => message,
+        };
+        let (before, place) = message.rsplit_once(" at Line: ").unwrap_or((message, ""));
+        let (line, column) = place.split_once(", Column: ").unwrap_or_default();
+        let offset = placed.iter().find(|token| {
+            let start = token.token.span.start;
+            line.parse() == Ok(start.line) && column.parse() == Ok(start.column)
+        });
+        let expected = before.split(", found: ").next().unwrap_or_default();
+        Self { reason: quoted(expected).replace('\'', ""), offset: offset.map(|token| token.start) }
+    }
+}
+
+fn not_understood(failure: &Failure, words: &[Piece<'_>]) -> Objection {
+    let Some(offset) = failure.offset else { return unparsed(&failure.reason) };
+    let found =
+        words.iter().find(|piece| piece.start == offset).map_or_else(String::new, |piece| quoted(piece.text));
+    unparsed(&format!("{found}{{at}} was not expected there ({})", failure.reason)).at(offset)
 }
 
 fn judge_tree(
@@ -59,7 +115,7 @@ fn judge_tree(
     if let ControlFlow::Break(what) = statement.visit(&mut search) {
         return Err(inside(what, words));
     }
-    let aliases: Vec<usize> = placed
+    let aliases: HashSet<usize> = placed
         .iter()
         .filter(|token| search.aliases.contains(&token.token.span.start))
         .map(|token| token.start)
@@ -67,23 +123,24 @@ fn judge_tree(
     calls::refuse_calls(question, words, &aliases)
 }
 
-fn inside(what: &'static str, words: &[Piece<'_>]) -> Objection {
-    let culprit = words.iter().find(|piece| piece.is_word(what));
-    Objection {
-        offset: culprit.or(words.first()).map(|piece| piece.start),
-        ..Objection::write(
-            Rule::WritesInsideQuery,
-            format!("The query holds {}{{at}}, which does more than read.", quoted(what)),
-            "Leave it out, and write the query as a plain SELECT.",
-        )
-    }
+fn inside(what: &str, words: &[Piece<'_>]) -> Objection {
+    let culprit = words.iter().find(|piece| piece.is_word(what)).or(words.first());
+    more_than_a_read(what).at(culprit.map_or(0, |piece| piece.start))
+}
+
+fn more_than_a_read(what: &str) -> Objection {
+    Objection::write(
+        Rule::WritesInsideQuery,
+        format!("The query holds {}{{at}}, which does more than read.", quoted(what)),
+        "Leave it out, and write the query as a plain SELECT.",
+    )
 }
 
 /// Walks a tree for what writes, and notes the names that only look like calls.
 #[derive(Default)]
 struct Search {
     statements: usize,
-    aliases: Vec<Location>,
+    aliases: HashSet<Location>,
 }
 
 impl Search {
