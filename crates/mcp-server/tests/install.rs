@@ -351,6 +351,11 @@ fn a_read_only_file_is_refused() {
     assert!(err(&refused).contains("read-only"), "{}", err(&refused));
     assert_eq!(fs::read_to_string(&file).unwrap(), "{}");
     assert_eq!(names_in(&home.project()), [".mcp.json"]);
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).unwrap();
+    home.done(&["install", "claude-code", "--project", "--yes"]);
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o444)).unwrap();
+    assert_eq!(home.run(&["uninstall", "claude-code", "--project", "--yes"]).status.code(), Some(2));
+    assert!(fs::read_to_string(&file).unwrap().contains("async-query"));
 }
 
 #[test]
@@ -361,14 +366,14 @@ fn a_link_stays_a_link_and_its_target_keeps_its_permissions() {
     fs::create_dir(home.at("dotfiles")).unwrap();
     let target = home.at("dotfiles/claude.json");
     fs::write(&target, "{}").unwrap();
-    fs::set_permissions(&target, fs::Permissions::from_mode(0o600)).unwrap();
+    fs::set_permissions(&target, fs::Permissions::from_mode(0o640)).unwrap();
     std::os::unix::fs::symlink("dotfiles/claude.json", home.at(".claude.json")).unwrap();
     home.done(&["install", "claude-code", "--yes"]);
     assert!(fs::symlink_metadata(home.at(".claude.json")).unwrap().is_symlink());
     assert!(fs::read_to_string(&target).unwrap().contains("async-query"));
     for name in names_in(&home.at("dotfiles")) {
         let mode = fs::metadata(home.at("dotfiles").join(&name)).unwrap().permissions().mode();
-        assert_eq!(mode & 0o777, 0o600, "{name}");
+        assert_eq!(mode & 0o777, 0o640, "{name}");
     }
     home.done(&["uninstall", "claude-code", "--yes"]);
     assert_eq!(fs::read_to_string(&target).unwrap(), "{}");

@@ -187,3 +187,45 @@ fn sync_directory(directory: &Path) -> io::Result<()> {
 fn sync_directory(_directory: &Path) -> io::Result<()> {
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_changed_since_it_was_read_is_left_alone() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("mcp.json");
+        let missing = ConfigFile::read(&path).unwrap();
+        fs::write(&path, "theirs").unwrap();
+        assert!(missing.replace("ours").unwrap_err().to_string().contains("changed"));
+        let file = ConfigFile::read(&path).unwrap();
+        fs::write(&path, "theirs, again").unwrap();
+        assert!(file.replace("ours").is_err() && file.remove().is_err());
+        assert_eq!(fs::read_to_string(&path).unwrap(), "theirs, again");
+    }
+
+    #[test]
+    fn copies_are_found_newest_first() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("mcp.json");
+        let mut expected = Vec::new();
+        for (text, second) in [("a", 1), ("b", 1), ("c", 2)] {
+            fs::write(&path, text).unwrap();
+            let file = ConfigFile::read(&path).unwrap();
+            let copy = file.back_up(Timestamp::from_millis(second * 1000)).unwrap().unwrap();
+            expected.insert(0, (copy, text.to_owned()));
+        }
+        assert_eq!(ConfigFile::read(&path).unwrap().backups(), expected);
+        assert!(expected[0].0.ends_with("mcp.json.backup-19700101T000002Z"));
+    }
+
+    #[test]
+    #[cfg(unix)]
+    fn a_link_to_itself_is_no_file() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("mcp.json");
+        std::os::unix::fs::symlink("mcp.json", &path).unwrap();
+        assert!(ConfigFile::read(&path).unwrap_err().to_string().contains("leads to itself"));
+    }
+}
