@@ -6,7 +6,9 @@ mod by_hand;
 mod crash;
 mod crash_snowflake;
 mod hostile;
+mod logs;
 mod long_statement;
+mod metrics;
 #[cfg(unix)]
 mod sharing;
 mod shutdown;
