@@ -10,4 +10,5 @@ mod resources;
 mod restart;
 mod results;
 mod retention;
+mod spool;
 mod waiting;

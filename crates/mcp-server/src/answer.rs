@@ -76,6 +76,10 @@ pub struct QueryFacts {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "String")]
     pub engine_unreachable: Option<String>,
+    /// Why its rows cannot be read any more.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String")]
+    pub rows_lost: Option<&'static str>,
     /// It ended, but after its time limit.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "bool")]
@@ -186,11 +190,22 @@ impl QueryFacts {
             phase: phase_word(snapshot.phase).filter(|_| live),
             stopping: snapshot.stop_reason.filter(|_| live).map(crate::words::stop_reason),
             engine_unreachable: snapshot.unreachable.as_ref().filter(|_| live).map(|e| short(&e.message)),
+            rows_lost: snapshot.lost_rows.map(crate::words::lost_rows),
             deadline_exceeded: (snapshot.deadline_exceeded && !live).then_some(true),
             error_message: error.as_ref().map(|error| error.message.clone()),
             error,
             wait_seconds: None,
             next: None,
+        }
+    }
+}
+
+impl QueryFacts {
+    /// Says that the wait was not the one asked for, where it was not.
+    pub fn waited(&mut self, clamped_to: Option<f64>) {
+        self.wait_seconds = clamped_to;
+        if let Some(seconds) = clamped_to {
+            let _ = write!(self.message, " The wait was limited to {seconds} s (--max-wait-seconds).");
         }
     }
 }

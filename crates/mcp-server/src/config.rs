@@ -127,6 +127,8 @@ fn registry(args: &GlobalArgs) -> RegistryConfig {
         // A little more than an engine's own deadline, so that its words are heard.
         call_timeout: defaults.call_timeout + Duration::from_secs(5),
         timing: Timing { max_timeout: args.limits.max_timeout, ..defaults.timing.clone() },
+        max_spool_bytes: args.limits.max_spool_bytes,
+        max_statement_bytes: usize::try_from(args.limits.max_statement_bytes).unwrap_or(usize::MAX),
         result_limits: ResultLimits {
             max_rows: args.limits.max_result_rows,
             max_bytes: args.limits.max_result_bytes,
@@ -240,6 +242,10 @@ mod tests {
             "10",
             "--max-result-bytes",
             "1mib",
+            "--max-spool-bytes",
+            "2gib",
+            "--max-statement-bytes",
+            "1kib",
             "--on-exit",
             "cancel",
         ];
@@ -248,6 +254,7 @@ mod tests {
         assert_eq!(registry.timing.max_timeout, Duration::from_secs(90));
         assert_eq!(registry.ttl, Duration::from_secs(7200));
         assert_eq!(registry.result_limits, ResultLimits { max_rows: 10, max_bytes: 1 << 20 });
+        assert_eq!((registry.max_spool_bytes, registry.max_statement_bytes), (2 << 30, 1 << 10));
         assert_eq!(registry.on_exit, OnExit::Cancel);
     }
 }

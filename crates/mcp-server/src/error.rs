@@ -57,7 +57,8 @@ impl ToolError {
     /// The error of a registry call. `known` are the latest queries, for whoever mistook an id.
     pub fn of_registry(error: &RegistryError, known: &[QuerySnapshot]) -> Self {
         let message = error.to_string();
-        match error {
+        let kind = error.kind_word();
+        let answer = match error {
             RegistryError::InvalidRequest(_) => {
                 Self::new(message).next("Correct the argument and call the tool again.")
             }
@@ -67,16 +68,20 @@ impl ToolError {
                 if let Some(error) = error {
                     answer = answer
                         .with("error_message", short(&error.message))
-                        .with("error.type", error.kind.as_str())
                         .with("error.code", error.code.map_or(Value::Null, Value::from))
                         .with("error.retryable", error.kind.is_retryable());
                 }
                 let kind = error.as_ref().map(|error| error.kind);
                 answer.next(if kind.is_some() { words::after_failure(kind) } else { AFTER_STOP })
             }
-            RegistryError::ResultExpired(id) => Self::new(message).with("query_id", id.to_string()).next(
-                "The query succeeded, but its rows are no longer stored. Call async_execute_query to run it again.",
-            ),
+            RegistryError::ResultExpired(id) => Self::new(message).with("query_id", id.to_string()).next(format!(
+                "The query succeeded, but its rows are no longer stored. {}",
+                words::RUN_AGAIN
+            )),
+            RegistryError::RowsEvicted { id, limit } => {
+                let whose = format!("Query {id} succeeded, but its rows");
+                Self::new(words::made_room(&whose, *limit)).with("query_id", id.to_string()).next(words::RUN_AGAIN)
+            }
             RegistryError::KeyReused { id, .. } => Self::new(message).with("query_id", id.to_string()).next(
                 "Use another idempotency_key for this statement, or read the earlier query with query_result.",
             ),
@@ -93,7 +98,8 @@ impl ToolError {
                 "Nothing was sent to the database. Tell the user; once mended, the same call works without a restart.",
             ),
             RegistryError::Results(_) => Self::new(message).next("Call the tool again; if that fails too, run the query again."),
-        }
+        };
+        answer.with("error.type", kind)
     }
 
     /// No record has this id.
@@ -104,6 +110,7 @@ impl ToolError {
              id is not one that async_execute_query returned."
         ))
         .with("known_queries", known_ids(known))
+        .with("error.type", "not_found")
         .next("Use one of the known ids, or run the statement again with async_execute_query.")
     }
 

@@ -87,8 +87,11 @@ impl Server {
 
     fn too_many_calls(&self) -> ToolError {
         let limit = self.shared.settings.max_calls;
-        ToolError::new(format!("Too many calls at once: this server answers {limit} at a time."))
-            .next("Wait for one of the other calls to answer, then repeat this one.")
+        ToolError::new(format!(
+            "Too many calls at once: this server answers {limit} at a time (--max-calls)."
+        ))
+        .with("error.type", "too_many_calls")
+        .next("Wait for one of the other calls to answer, then repeat this one.")
     }
 
     async fn last_words(&self) {

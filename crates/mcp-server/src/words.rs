@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use registry_core::clock::Timestamp;
 use registry_core::error::ErrorKind;
-use registry_core::record::StopReason;
+use registry_core::record::{LostRows, StopReason};
 use registry_core::registry::{CancelReason, Joined};
 use registry_core::results::Truncation;
 use registry_core::snapshot::{QuerySnapshot, QueryStatus};
@@ -36,7 +36,9 @@ pub fn state(snapshot: &QuerySnapshot, now: Timestamp) -> String {
             None => format!("Query {id} is being started ({time})."),
         },
         QueryStatus::Running => format!("Query {id} is running ({time}{}).", rows_so_far(snapshot)),
-        QueryStatus::Succeeded => format!("Query {id} succeeded in {time}{}.", rows_in_all(snapshot)),
+        QueryStatus::Succeeded => {
+            format!("Query {id} succeeded in {time}{}.{}", rows_in_all(snapshot), rows_lost(snapshot))
+        }
         QueryStatus::Failed => format!("Query {id} failed after {time}{}", reason(snapshot)),
         QueryStatus::Canceled if snapshot.stop_confirmed => format!("Query {id} was canceled after {time}."),
         QueryStatus::Canceled => {
@@ -68,6 +70,33 @@ fn rows_in_all(snapshot: &QuerySnapshot) -> String {
     snapshot.row_count.map(|rows| format!(" with {}", count(rows, "row"))).unwrap_or_default()
 }
 
+fn rows_lost(snapshot: &QuerySnapshot) -> String {
+    match snapshot.lost_rows {
+        None => String::new(),
+        Some(LostRows::Removed) => " Its rows are no longer stored.".to_owned(),
+        Some(LostRows::Evicted { limit }) => format!(" {}", made_room("Its rows", limit)),
+    }
+}
+
+/// Why rows were removed before their time.
+pub fn made_room(whose: &str, limit: u64) -> String {
+    format!(
+        "{whose} were removed to make room for newer ones: all results together may take {} (--max-spool-bytes).",
+        size(limit)
+    )
+}
+
+/// A number of bytes as flags take it: `20 GiB`, `1536 KiB`, `700 bytes`.
+pub fn size(bytes: u64) -> String {
+    match bytes {
+        0 => "0 bytes".to_owned(),
+        _ if bytes % (1 << 30) == 0 => format!("{} GiB", bytes >> 30),
+        _ if bytes % (1 << 20) == 0 => format!("{} MiB", bytes >> 20),
+        _ if bytes % (1 << 10) == 0 => format!("{} KiB", bytes >> 10),
+        _ => format!("{bytes} bytes"),
+    }
+}
+
 fn reason(snapshot: &QuerySnapshot) -> String {
     snapshot
         .error
@@ -91,6 +120,7 @@ pub fn next(snapshot: &QuerySnapshot) -> Option<String> {
         QueryStatus::Pending | QueryStatus::Running => Some(format!(
             "Still running normally. Call query_result with query_id {id}; it waits for you. Do not resubmit the query."
         )),
+        QueryStatus::Succeeded if snapshot.lost_rows.is_some() => Some(RUN_AGAIN.to_owned()),
         QueryStatus::Succeeded => Some(format!("Call query_result with query_id {id} to read the rows.")),
         QueryStatus::Failed => {
             Some(after_failure(snapshot.error.as_ref().map(|error| error.kind)).to_owned())
@@ -104,6 +134,10 @@ pub fn next(snapshot: &QuerySnapshot) -> Option<String> {
         ),
     }
 }
+
+/// What to do about a success whose rows are gone. The old key would only find the old query.
+pub const RUN_AGAIN: &str =
+    "Call async_execute_query to run the statement again, without its old idempotency_key.";
 
 /// What the caller does about an error of this class.
 pub fn after_failure(kind: Option<ErrorKind>) -> &'static str {
@@ -226,6 +260,24 @@ pub fn truncation(truncated: Truncation) -> &'static str {
     match truncated {
         Truncation::RowCeiling => "row_ceiling",
         Truncation::ByteCeiling => "byte_ceiling",
+        Truncation::SpoolCeiling => "spool_ceiling",
+    }
+}
+
+/// The flag behind a ceiling.
+pub fn flag_of(truncated: Truncation) -> &'static str {
+    match truncated {
+        Truncation::RowCeiling => "--max-result-rows",
+        Truncation::ByteCeiling => "--max-result-bytes",
+        Truncation::SpoolCeiling => "--max-spool-bytes",
+    }
+}
+
+/// Why the rows of a success cannot be read any more, in a word.
+pub fn lost_rows(lost: LostRows) -> &'static str {
+    match lost {
+        LostRows::Removed => "gone",
+        LostRows::Evicted { .. } => "evicted",
     }
 }
 
@@ -264,6 +316,20 @@ mod tests {
         ];
         for (millis, expected) in cases {
             assert_eq!(span(Duration::from_millis(millis)), expected);
+        }
+    }
+
+    #[test]
+    fn sizes_are_said_in_the_largest_unit_that_fits() {
+        let cases = [
+            (0, "0 bytes"),
+            (700, "700 bytes"),
+            (1536 << 10, "1536 KiB"),
+            (64 << 20, "64 MiB"),
+            (20 << 30, "20 GiB"),
+        ];
+        for (bytes, expected) in cases {
+            assert_eq!(size(bytes), expected);
         }
     }
 

@@ -26,6 +26,8 @@ pub struct RegistryConfig {
     pub timing: Timing,
     /// The largest result that is kept.
     pub result_limits: ResultLimits,
+    /// Bytes of all results in one state directory together, whoever wrote them.
+    pub max_spool_bytes: u64,
     /// A process that shows no sign of life for so long loses its remote queries to another one.
     pub lease: Duration,
     /// What happens to statements at a remote engine when the registry closes.
@@ -47,6 +49,7 @@ impl Default for RegistryConfig {
             call_timeout: Duration::from_secs(60),
             timing: Timing::default(),
             result_limits: ResultLimits::default(),
+            max_spool_bytes: 20 << 30,
             lease: Duration::from_secs(30),
             on_exit: OnExit::Detach,
             takes_over: true,

@@ -32,6 +32,14 @@ pub enum RegistryError {
     /// The rows of a finished query are no longer there.
     #[error("the rows of query {0} are gone")]
     ResultExpired(QueryId),
+    /// The rows were removed to make room for newer ones.
+    #[error("the rows of query {id} were removed to make room: all results together may take {limit} bytes")]
+    RowsEvicted {
+        /// The query asked for.
+        id: QueryId,
+        /// The bytes that all results together might take.
+        limit: u64,
+    },
     /// The idempotency key already stands for another statement.
     #[error("idempotency_key \"{key}\" already stands for another statement, query {id}")]
     KeyReused {
@@ -41,7 +49,7 @@ pub enum RegistryError {
         id: QueryId,
     },
     /// No further query is taken until one of the waiting ones has started.
-    #[error("the queue is full: {running} running, {queued} waiting")]
+    #[error("the queue is full: {running} running (--max-running), {queued} waiting (--max-queued)")]
     QueueFull {
         /// Queries that run now.
         running: usize,
@@ -71,6 +79,24 @@ pub enum RegistryError {
 }
 
 impl RegistryError {
+    /// The class of the error in a word, for answers.
+    pub fn kind_word(&self) -> &'static str {
+        match self {
+            Self::InvalidRequest(_) => "invalid_request",
+            Self::NotFound(_) => "not_found",
+            Self::NoResult { error: Some(error), .. } => error.kind.as_str(),
+            Self::NoResult { error: None, .. } => "no_result",
+            Self::ResultExpired(_) => "rows_gone",
+            Self::RowsEvicted { .. } => "rows_evicted",
+            Self::KeyReused { .. } => "key_reused",
+            Self::QueueFull { .. } => "queue_full",
+            Self::UnknownConnection { .. } => "unknown_connection",
+            Self::Closed => "shutting_down",
+            Self::Journal(_) | Self::StateDir(_) => "state_directory",
+            Self::Results(_) => "result_store",
+        }
+    }
+
     /// A request that must be mended.
     pub fn invalid(message: impl Into<String>) -> Self {
         Self::InvalidRequest(message.into())

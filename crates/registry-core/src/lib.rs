@@ -36,6 +36,7 @@ mod presence;
 mod reaper;
 mod records;
 pub mod registry;
+mod room;
 mod session;
 mod shared;
 mod upkeep;

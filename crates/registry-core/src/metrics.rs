@@ -151,6 +151,7 @@ pub(crate) struct Metrics {
     pub(crate) taken_over: Counter,
     pub(crate) late_events: Counter,
     pub(crate) pruned: Counter,
+    pub(crate) results_evicted: Counter,
     pub(crate) debts_paid: Counter,
     pub(crate) debts_given_up: Counter,
     engine_calls: [Histogram; EngineCall::ALL.len()],
@@ -217,6 +218,7 @@ impl Metrics {
             queries_taken_over: self.taken_over.get(),
             late_events: self.late_events.get(),
             queries_pruned: self.pruned.get(),
+            results_evicted: self.results_evicted.get(),
             debts_paid: self.debts_paid.get(),
             debts_given_up: self.debts_given_up.get(),
             engine_call_seconds: EngineCall::ALL
@@ -284,6 +286,8 @@ pub struct MetricsSnapshot {
     pub late_events: u64,
     /// Records removed at the end of their retention.
     pub queries_pruned: u64,
+    /// Results removed to make room before their retention ended.
+    pub results_evicted: u64,
     /// Debts at engines that were paid.
     pub debts_paid: u64,
     /// Debts at engines that were given up.

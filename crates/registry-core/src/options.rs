@@ -111,8 +111,8 @@ impl QueryRequest {
         }
         if self.sql.len() > max_statement_bytes {
             return Err(RegistryError::invalid(format!(
-                "the statement has {} bytes and the limit is {max_statement_bytes}; load long value lists into a \
-                 table and join it",
+                "the statement has {} bytes and the limit is {max_statement_bytes} (--max-statement-bytes); load \
+                 long value lists into a table and join it",
                 self.sql.len()
             )));
         }

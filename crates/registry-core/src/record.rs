@@ -90,6 +90,9 @@ pub struct QueryRecord {
     /// The rows of a success were removed before the record.
     #[serde(default)]
     pub rows_gone: bool,
+    /// They were removed to make room, when all results together might take so many bytes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub evicted_under: Option<u64>,
     /// Why there is no result.
     #[serde(default)]
     pub error: Option<ErrorInfo>,
@@ -137,6 +140,7 @@ impl QueryRecord {
             stop_confirmed: false,
             result: None,
             rows_gone: false,
+            evicted_under: None,
             error: None,
             forgotten: false,
         }
@@ -157,10 +161,33 @@ impl QueryRecord {
         !self.is_terminal() || !self.owes.is_empty()
     }
 
+    /// Whether rows that are stored for it are needed, now or at its end.
+    pub fn counts_on_rows(&self) -> bool {
+        !self.is_terminal() || (self.status == QueryStatus::Succeeded && !self.rows_gone)
+    }
+
+    /// What became of the rows of a success that are there no more.
+    pub fn lost_rows(&self) -> Option<LostRows> {
+        self.rows_gone
+            .then(|| self.evicted_under.map_or(LostRows::Removed, |limit| LostRows::Evicted { limit }))
+    }
+
     /// The first characters of the statement on one line, for logs and lists.
     pub fn sql_preview(&self) -> String {
         sql_preview(&self.sql)
     }
+}
+
+/// What became of the rows of a success that are there no more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LostRows {
+    /// Their files are not there; nobody noted why.
+    Removed,
+    /// They were removed to make room for newer ones.
+    Evicted {
+        /// The bytes that all results together might take.
+        limit: u64,
+    },
 }
 
 /// The first 100 characters of a statement, white space folded.

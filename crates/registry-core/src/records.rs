@@ -33,6 +33,17 @@ pub(crate) struct Applied {
     pub(crate) version: u64,
 }
 
+/// Whether rows may be removed to make room.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum GivenUp {
+    /// Somebody counts on them.
+    No,
+    /// From now on nobody does.
+    Now,
+    /// Nobody did.
+    Before,
+}
+
 /// Why a record was not changed.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub(crate) enum ApplyError {
@@ -93,9 +104,10 @@ impl Records {
         self.live.adopt(Arc::new(record))
     }
 
-    /// Whether the journal has a record with this id, be it out of sight.
-    pub(crate) async fn is_stored(&self, id: QueryId) -> Result<bool, JournalError> {
-        Ok(self.with_journal(move |journal| journal.get(id)).await?.is_some())
+    /// Whether a record counts on stored rows.
+    pub(crate) async fn counts_on_rows(&self, id: QueryId) -> Result<bool, JournalError> {
+        let record = self.with_journal(move |journal| journal.get(id)).await?;
+        Ok(record.is_some_and(|record| record.counts_on_rows()))
     }
 
     pub(crate) async fn list(&self, filter: ListFilter) -> Result<Vec<Arc<QueryRecord>>> {
@@ -134,6 +146,27 @@ impl Records {
             query.publish_removal();
         }
         Ok(deleted)
+    }
+
+    /// T29: notes that the rows of `id` are to be removed to make room, and tells whether they may be. Rows of a
+    /// record that is gone or that says so already may. Blocks as the journal does.
+    pub(crate) fn give_up_rows(&self, id: QueryId, limit: u64) -> Result<GivenUp, JournalError> {
+        loop {
+            let Some(before) = self.journal.get(id)? else { return Ok(GivenUp::Before) };
+            if !before.counts_on_rows() {
+                return Ok(GivenUp::Before);
+            }
+            let after = step(&before, &Event::RowsEvicted { limit }, self.clock.now(), &self.timing).record;
+            if !after.rows_gone {
+                return Ok(GivenUp::No);
+            }
+            if self.journal.update(&before, &after)? == Updated::Applied {
+                if let Some(query) = self.live.get(id) {
+                    query.publish(Arc::new(after));
+                }
+                return Ok(GivenUp::Now);
+            }
+        }
     }
 
     /// Applies an event that anybody may cause.

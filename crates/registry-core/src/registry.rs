@@ -20,9 +20,10 @@ use crate::live::LiveQuery;
 use crate::metrics::{Gauge, Metrics, MetricsSnapshot};
 use crate::options::QueryRequest;
 use crate::presence::{Presence, TemporaryDirectory};
-use crate::record::{QueryRecord, StopReason};
+use crate::record::{LostRows, QueryRecord, StopReason};
 use crate::records::{ApplyError, Records};
 use crate::results::{ResultStore, ResultStoreError, StoredPage, StoredRows};
+use crate::room::RowRoom;
 use crate::shared::{Connection, Shared};
 use crate::snapshot::{QuerySnapshot, QueryStatus};
 use crate::state::Event;
@@ -93,6 +94,8 @@ impl QueryRegistry {
         let metrics = Arc::new(Metrics::default());
         let records =
             Records::new(journal, Arc::clone(&metrics), config.clock.clone(), config.timing.clone());
+        let room = Arc::new(RowRoom::new(&records, &metrics, config.max_spool_bytes));
+        let results = results.within(config.max_spool_bytes, room);
         let (tasks, closing, stop) = (TaskTracker::new(), CancellationToken::new(), CancellationToken::new());
         let shared =
             Shared { config, presence, connections, records, results, metrics, tasks, closing, stop };
@@ -171,8 +174,8 @@ impl QueryRegistry {
             return Err(RegistryError::NoResult { id, status: record.status, error: record.error.clone() });
         };
         let limit = limit.unwrap_or(record.options.max_inline_rows).min(stored.rows.saturating_sub(offset));
-        if record.rows_gone {
-            return Err(RegistryError::ResultExpired(id));
+        if let Some(lost) = record.lost_rows() {
+            return Err(rows_lost(id, lost));
         }
         let results = self.shared.results.clone();
         let read = spawn_blocking(move || match limit {
@@ -191,7 +194,8 @@ impl QueryRegistry {
         if let Err(error) = self.shared.records.apply(query, Event::RowsGone).await {
             tracing::warn!(query_id = %query.id(), %error, "cannot note that the rows are gone");
         }
-        Err(RegistryError::ResultExpired(query.id()))
+        let lost = query.record().and_then(|record| record.lost_rows()).unwrap_or(LostRows::Removed);
+        Err(rows_lost(query.id(), lost))
     }
 
     /// Asks for the query to be stopped and waits up to `patience` for the engine's word.
@@ -399,6 +403,13 @@ fn log_acceptance(query: &LiveQuery) {
 /// The record, unless it is gone or out of sight.
 fn seen(query: &LiveQuery) -> Result<Arc<QueryRecord>> {
     query.record().filter(|record| !record.forgotten).ok_or(RegistryError::NotFound(query.id()))
+}
+
+fn rows_lost(id: QueryId, lost: LostRows) -> RegistryError {
+    match lost {
+        LostRows::Removed => RegistryError::ResultExpired(id),
+        LostRows::Evicted { limit } => RegistryError::RowsEvicted { id, limit },
+    }
 }
 
 fn page_of(id: QueryId, stored: StoredRows, page: StoredPage, offset: u64) -> QueryPage {

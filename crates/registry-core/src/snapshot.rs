@@ -10,7 +10,7 @@ use crate::clock::Timestamp;
 use crate::error::ErrorInfo;
 use crate::id::{QueryId, RemoteHandle};
 use crate::options::Priority;
-use crate::record::{QueryRecord, RemotePhase, StopReason};
+use crate::record::{LostRows, QueryRecord, RemotePhase, StopReason};
 use crate::results::{ColumnMeta, Truncation};
 
 /// The public one-word state of a query.
@@ -121,6 +121,8 @@ pub struct QuerySnapshot {
     pub stored_rows: u64,
     /// Why fewer rows are kept than the statement has.
     pub truncated: Option<Truncation>,
+    /// Why the rows of a success cannot be read any more.
+    pub lost_rows: Option<LostRows>,
     /// Names and types, once the query succeeded.
     pub columns: Option<Vec<ColumnMeta>>,
     /// Why there is no result.
@@ -174,6 +176,7 @@ impl QuerySnapshot {
             row_count: result.and_then(|rows| rows.total_rows),
             stored_rows: result.map_or(live.rows_so_far, |rows| rows.rows),
             truncated: result.and_then(|rows| rows.truncated),
+            lost_rows: record.lost_rows(),
             columns: result.map(|rows| rows.columns.clone()),
             error: record.error.clone(),
             snowflake: SnowflakeInfo { sfqid: record.handle.clone() },

@@ -58,6 +58,7 @@ impl Draft<'_> {
             Event::Expired => self.expired(),
             Event::DebtPaid | Event::DebtGivenUp => self.debt_settled(),
             Event::RowsGone => self.rows_gone(),
+            Event::RowsEvicted { limit } => self.rows_evicted(*limit),
             // T21: whatever a driver still says of an ended query is dropped.
             _ if self.record.is_terminal() => vec![Effect::StopDriver],
             Event::StopRequested(reason) => self.stop_requested(*reason),
@@ -142,6 +143,15 @@ impl Draft<'_> {
     /// T23: the status of a success does not change when its rows go.
     fn rows_gone(&mut self) -> Effects {
         self.record.rows_gone = self.record.status == QueryStatus::Succeeded;
+        vec![]
+    }
+
+    /// T29: only what has ended well has rows to give up.
+    fn rows_evicted(&mut self, limit: u64) -> Effects {
+        if self.record.status == QueryStatus::Succeeded && !self.record.rows_gone {
+            self.record.rows_gone = true;
+            self.record.evicted_under = Some(limit);
+        }
         vec![]
     }
 

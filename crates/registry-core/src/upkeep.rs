@@ -81,27 +81,37 @@ async fn look_for_orphans(shared: Arc<Shared>) {
     }
 }
 
-/// Rows whose record is gone: a process died between the two removals. A record is always there before its rows.
+/// Rows that no record counts on: a process died between the change of the record and the removal of the rows. A
+/// record is always there before its rows.
 async fn remove_orphaned_rows(shared: Arc<Shared>) {
     let results = shared.results.clone();
     let Ok(Ok(ids)) = tokio::task::spawn_blocking(move || results.ids()).await else { return };
     for id in ids {
-        if !matches!(shared.records.is_stored(id).await, Ok(false)) {
+        if !matches!(shared.records.counts_on_rows(id).await, Ok(false)) {
             continue;
         }
         let results = shared.results.clone();
         if let Ok(Err(error)) = tokio::task::spawn_blocking(move || results.remove(id)).await {
-            tracing::warn!(query_id = %id, %error, "cannot remove rows without a record");
+            tracing::warn!(query_id = %id, %error, "cannot remove rows that no record counts on");
         }
     }
 }
 
 async fn sweep(shared: Arc<Shared>) {
     loop {
+        keep_within_room(&shared).await;
         sleep(shared.config.sweep_interval).await;
         if let Err(error) = prune(&shared).await {
             tracing::warn!(%error, "expired records could not be removed");
         }
+    }
+}
+
+/// The room may be smaller than it was when the results were written.
+async fn keep_within_room(shared: &Shared) {
+    let results = shared.results.clone();
+    if let Ok(Err(error)) = tokio::task::spawn_blocking(move || results.keep_within()).await {
+        tracing::warn!(%error, "the room of the stored results could not be looked at");
     }
 }
 

@@ -35,4 +35,14 @@ pub struct LimitArgs {
     #[arg(long, global = true, env = "ASYNC_QUERY_MCP_MAX_RESULT_BYTES", value_name = "SIZE", value_parser = size,
           default_value = "4gib")]
     pub max_result_bytes: u64,
+
+    /// Bytes that all results in one state directory take together; beyond it those that were finished first go.
+    #[arg(long, global = true, env = "ASYNC_QUERY_MCP_MAX_SPOOL_BYTES", value_name = "SIZE", value_parser = size,
+          default_value = "20gib")]
+    pub max_spool_bytes: u64,
+
+    /// Bytes of one SQL statement.
+    #[arg(long, global = true, env = "ASYNC_QUERY_MCP_MAX_STATEMENT_BYTES", value_name = "SIZE", value_parser = size,
+          default_value = "64kib")]
+    pub max_statement_bytes: u64,
 }

@@ -21,6 +21,7 @@ pub fn parse<T: DeserializeOwned>(arguments: Option<JsonObject>) -> Result<T, To
         let named = path == "." || path == "?" || problem.contains(&format!("`{path}`"));
         let place = if named { String::new() } else { format!("{path}: ") };
         ToolError::new(format!("Invalid arguments: {place}{problem}."))
+            .with("error.type", "invalid_request")
             .next("Correct the argument and call the tool again.")
     })
 }

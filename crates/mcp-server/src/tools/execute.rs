@@ -131,7 +131,7 @@ pub(super) async fn call(call: &Call, arguments: Option<JsonObject>) -> Result<C
         | QueryStatus::Canceled
         | QueryStatus::Timeout => (call.facts(&snapshot), None, None),
     };
-    query.wait_seconds = patience.clamped_to;
+    query.waited(patience.clamped_to);
     if let Some(joined) = joined {
         let because = words::joined(joined);
         query.message = format!("No new query was started, because {because}. {}", query.message);

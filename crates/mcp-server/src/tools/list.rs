@@ -18,6 +18,7 @@ use crate::error::ToolError;
 use crate::page::{cut_text, utf16};
 use crate::schema;
 use crate::visible::VisibleText;
+use crate::words;
 
 const DEFAULT_LIMIT: u64 = 20;
 const MOST: u64 = 200;
@@ -60,6 +61,10 @@ struct Entry {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "u64")]
     rows: Option<u64>,
+    /// Why its rows cannot be read any more.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String")]
+    rows_lost: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "u64")]
     queue_position: Option<usize>,
@@ -76,12 +81,13 @@ struct Entry {
 }
 
 /// The columns of the text form.
-const COLUMNS: [&str; 10] = [
+const COLUMNS: [&str; 11] = [
     "query_id",
     "status",
     "created_at",
     "duration_seconds",
     "rows",
+    "rows_lost",
     "queue_position",
     "connection",
     "label",
@@ -162,6 +168,7 @@ impl Entry {
             created_at: snapshot.created_at.to_string(),
             duration_seconds: snapshot.elapsed(now).as_secs_f64(),
             rows: snapshot.row_count.or(Some(snapshot.stored_rows).filter(|&rows| rows > 0)),
+            rows_lost: snapshot.lost_rows.map(words::lost_rows),
             queue_position: snapshot.queue_position,
             connection: settings.name_of(snapshot),
             label: snapshot.label.clone(),
@@ -178,6 +185,7 @@ impl Entry {
             Value::from(self.created_at.as_str()),
             Value::from(self.duration_seconds),
             self.rows.map_or(Value::Null, Value::from),
+            self.rows_lost.map_or(Value::Null, Value::from),
             self.queue_position.map_or(Value::Null, Value::from),
             text(&self.connection),
             text(&self.label),

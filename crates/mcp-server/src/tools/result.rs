@@ -106,13 +106,13 @@ pub(super) async fn call(call: &Call, arguments: Option<JsonObject>) -> Result<C
             }
             let limit = limit.unwrap_or(DEFAULT_PAGE);
             let mut page = rows::read(call, registry, &snapshot, offset, limit).await?;
-            page.facts.wait_seconds = patience.clamped_to;
+            page.facts.waited(patience.clamped_to);
             let answer = Answer { query: page.facts, export: None, rows: Some(page.rows) };
             Ok(answer::success(&answer, page.csv.as_ref()))
         }
         QueryStatus::Pending | QueryStatus::Running => {
             let mut query = call.facts(&snapshot);
-            query.wait_seconds = patience.clamped_to;
+            query.waited(patience.clamped_to);
             Ok(answer::success(&Answer { query, export: None, rows: None }, None))
         }
         QueryStatus::Failed | QueryStatus::Canceled | QueryStatus::Timeout => {

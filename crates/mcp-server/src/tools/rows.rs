@@ -68,9 +68,9 @@ fn message(snapshot: &QuerySnapshot, page: &QueryPage, fitted: &FittedPage) -> S
 
 /// That rows are missing for good, if they are.
 pub(crate) fn truncation(snapshot: &QuerySnapshot) -> Option<String> {
-    snapshot.truncated?;
+    let flag = words::flag_of(snapshot.truncated?);
     let all = snapshot.row_count.map_or_else(|| "more".to_owned(), |rows| rows.to_string());
-    Some(format!("TRUNCATED: only the first {} of {all} rows are stored.", snapshot.stored_rows))
+    Some(format!("TRUNCATED: only the first {} of {all} rows are stored ({flag}).", snapshot.stored_rows))
 }
 
 fn place(page: &QueryPage, shown: u64) -> String {

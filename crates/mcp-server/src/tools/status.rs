@@ -63,7 +63,7 @@ pub(super) async fn call(call: &Call, arguments: Option<JsonObject>) -> Result<C
         }
     }
     let mut query = call.facts(&snapshot);
-    query.wait_seconds = patience.clamped_to;
+    query.waited(patience.clamped_to);
     let answer = Answer { query, changed: snapshot.version > since };
     Ok(answer::success(&answer, None))
 }

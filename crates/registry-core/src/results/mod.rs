@@ -9,6 +9,7 @@ mod cell;
 mod files;
 mod index;
 mod reader;
+mod spool;
 mod store;
 #[cfg(test)]
 mod tests;
@@ -18,6 +19,7 @@ use serde::{Deserialize, Serialize};
 
 pub use cell::Cell;
 pub use reader::{Row, RowReader, StoredPage};
+pub(crate) use spool::Evictor;
 pub use store::{ResultLimits, ResultStore};
 pub use writer::{Flow, ResultWriter};
 
@@ -65,6 +67,8 @@ pub enum Truncation {
     RowCeiling,
     /// The ceiling on bytes a result was reached.
     ByteCeiling,
+    /// The room for all results together was used up, by results that are being written.
+    SpoolCeiling,
 }
 
 /// Why the store could not do its work.

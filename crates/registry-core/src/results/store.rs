@@ -8,6 +8,7 @@ use std::sync::Arc;
 use super::ResultStoreError;
 use super::files::{self, ResultFiles};
 use super::reader::{self, RowReader, StoredPage};
+use super::spool::{Evictor, Spool};
 use super::writer::ResultWriter;
 use crate::id::QueryId;
 
@@ -31,18 +32,32 @@ impl Default for ResultLimits {
 pub struct ResultStore {
     directory: Arc<PathBuf>,
     limits: ResultLimits,
+    spool: Arc<Spool>,
 }
 
 impl ResultStore {
     /// Uses `directory`, which is made with access for this user only.
     pub fn open(directory: PathBuf, limits: ResultLimits) -> Result<Self, ResultStoreError> {
         files::create_directory(&directory)?;
-        Ok(Self { directory: Arc::new(directory), limits })
+        let spool = Arc::new(Spool::endless(directory.clone()));
+        Ok(Self { directory: Arc::new(directory), limits, spool })
+    }
+
+    /// The same store with so much room for all results together; `evictor` says which of them may go.
+    #[must_use]
+    pub(crate) fn within(self, max_bytes: u64, evictor: Arc<dyn Evictor>) -> Self {
+        let spool = Arc::new(Spool::limited(self.directory.to_path_buf(), max_bytes, evictor));
+        Self { spool, ..self }
+    }
+
+    /// Removes the results that were finished first until all fit into their room.
+    pub(crate) fn keep_within(&self) -> Result<(), ResultStoreError> {
+        self.spool.keep_within()
     }
 
     /// A writer for the result of `id`; an earlier unfinished one is replaced.
     pub fn writer(&self, id: QueryId) -> ResultWriter {
-        ResultWriter::new(self.files(id), self.limits)
+        ResultWriter::new(self.files(id), self.limits, Arc::clone(&self.spool))
     }
 
     /// Up to `limit` rows from `offset` on, ending early once they take more than `max_bytes` on disk, but with one

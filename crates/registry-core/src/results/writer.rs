@@ -11,6 +11,7 @@ use uuid::Uuid;
 use super::cell::write_row;
 use super::files::{self, ResultFiles};
 use super::index::{IndexWriter, Summary, Token};
+use super::spool::{Allowance, Spool};
 use super::{Cell, ColumnMeta, ResultLimits, ResultStoreError, STRIDE, StoredRows, Truncation};
 
 /// Rows are handed to the system in pieces of this size.
@@ -23,6 +24,7 @@ const WRITE_BUFFER: usize = 128 * 1024;
 pub struct ResultWriter {
     files: ResultFiles,
     limits: ResultLimits,
+    spool: Arc<Spool>,
     sync: bool,
     columns: Vec<ColumnMeta>,
     output: Option<Output>,
@@ -42,10 +44,11 @@ pub enum Flow {
 }
 
 impl ResultWriter {
-    pub(super) fn new(files: ResultFiles, limits: ResultLimits) -> Self {
+    pub(super) fn new(files: ResultFiles, limits: ResultLimits, spool: Arc<Spool>) -> Self {
         Self {
             files,
             limits,
+            spool,
             sync: false,
             columns: Vec::new(),
             output: None,
@@ -70,7 +73,7 @@ impl ResultWriter {
                 return Err(ResultStoreError::Io("the columns of a result are named only once".to_owned()));
             }
             writer.columns = columns;
-            writer.output = Some(Output::create(&writer.files)?);
+            writer.output = Some(Output::create(&writer.files, &writer.spool)?);
             Ok(())
         })
     }
@@ -123,7 +126,7 @@ impl ResultWriter {
     fn try_finish(&mut self, total_rows: Option<u64>) -> Result<StoredRows, ResultStoreError> {
         let created = match self.output.take() {
             Some(output) => output,
-            None => Output::create(&self.files)?,
+            None => Output::create(&self.files, &self.spool)?,
         };
         let output = self.output.insert(created);
         output.finish(self.columns.len(), self.sync)?;
@@ -178,21 +181,23 @@ struct Output {
     row_count: u64,
     /// Bytes of all rows, those in the buffer among them.
     bytes: u64,
+    allowance: Allowance,
 }
 
 impl Output {
     /// Makes new files in place of older ones, whose writer may still hold them open.
-    fn create(files: &ResultFiles) -> Result<Self, ResultStoreError> {
+    fn create(files: &ResultFiles, spool: &Arc<Spool>) -> Result<Self, ResultStoreError> {
         files.remove()?;
         let token = *Uuid::new_v4().as_bytes();
         let open = || Ok((IndexWriter::create(&files.index, &token)?, files::create(&files.rows)?));
         // The error is worth more than the one of a removal that fails too.
         let (index, rows) = open().inspect_err(|_| drop(files.remove()))?;
-        Ok(Self::new(files.clone(), token, rows, index))
+        Ok(Self::new(files.clone(), token, rows, index, Allowance::of(Arc::clone(spool))))
     }
 
-    fn new(files: ResultFiles, token: Token, rows: File, index: IndexWriter) -> Self {
-        Self { files, token, rows, index, buffer: Vec::with_capacity(WRITE_BUFFER), row_count: 0, bytes: 0 }
+    fn new(files: ResultFiles, token: Token, rows: File, index: IndexWriter, allowance: Allowance) -> Self {
+        let buffer = Vec::with_capacity(WRITE_BUFFER);
+        Self { files, token, rows, index, buffer, row_count: 0, bytes: 0, allowance }
     }
 
     /// Takes a row, or tells which ceiling is in its way.
@@ -208,9 +213,14 @@ impl Output {
         write_row(row, &mut self.buffer).map_err(|error| self.failed(&error))?;
         self.buffer.push(b'\n');
         let end = self.bytes + (self.buffer.len() - start) as u64;
-        if end > limits.max_bytes {
+        let ceiling = match end {
+            end if end > limits.max_bytes => Some(Truncation::ByteCeiling),
+            end if !self.allowance.covers(end)? => Some(Truncation::SpoolCeiling),
+            _ => None,
+        };
+        if ceiling.is_some() {
             self.buffer.truncate(start);
-            return Ok(Some(Truncation::ByteCeiling));
+            return Ok(ceiling);
         }
         if self.row_count.is_multiple_of(STRIDE) {
             self.index.add(self.bytes)?;
@@ -222,6 +232,7 @@ impl Output {
 
     fn flush(&mut self) -> Result<(), ResultStoreError> {
         self.rows.write_all(&self.buffer).map_err(|error| self.failed(&error))?;
+        self.allowance.wrote(self.buffer.len() as u64);
         self.buffer.clear();
         // One huge row shall not cost its memory for the rest of the result.
         self.buffer.shrink_to(2 * WRITE_BUFFER);
@@ -251,10 +262,14 @@ mod tests {
 
     use super::*;
 
+    fn endless() -> Arc<Spool> {
+        Arc::new(Spool::endless(std::path::PathBuf::new()))
+    }
+
     /// A writer whose rows go to a device that never has room.
     fn on_a_full_disk(directory: &std::path::Path) -> ResultWriter {
         let files = ResultFiles::new(directory, crate::id::QueryId::generate());
-        let mut writer = ResultWriter::new(files.clone(), ResultLimits::default());
+        let mut writer = ResultWriter::new(files.clone(), ResultLimits::default(), endless());
         writer.columns(vec![ColumnMeta::new("a", "TEXT")]).unwrap();
         let full = OpenOptions::new().write(true).open("/dev/full").unwrap();
         writer.output.as_mut().unwrap().rows = full;
@@ -290,7 +305,7 @@ mod tests {
     fn a_huge_row_does_not_keep_its_memory() {
         let directory = tempfile::tempdir().unwrap();
         let files = ResultFiles::new(directory.path(), crate::id::QueryId::generate());
-        let mut writer = ResultWriter::new(files, ResultLimits::default());
+        let mut writer = ResultWriter::new(files, ResultLimits::default(), endless());
         writer.columns(vec![ColumnMeta::new("a", "TEXT")]).unwrap();
         assert_eq!(writer.push(&[Cell::Text(&"x".repeat(16 << 20))]), Ok(Flow::More));
         assert!(writer.output.as_ref().unwrap().buffer.capacity() <= 2 * WRITE_BUFFER);

@@ -62,6 +62,11 @@ pub enum Event {
     CancelUnclear,
     /// The stored rows of a success are no longer there.
     RowsGone,
+    /// The stored rows of a success are about to be removed to make room.
+    RowsEvicted {
+        /// The bytes that all results together may take.
+        limit: u64,
+    },
     /// The reaper made sure that nothing of this query runs at the engine.
     DebtPaid,
     /// The reaper stopped trying.
