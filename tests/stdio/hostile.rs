@@ -111,7 +111,7 @@ fn wrong_statements_say_what_is_wrong_and_where() {
         ("select nam from customers", ["nam", "name"]),
         ("selec 1", ["selec", "line 1"]),
         ("select 1 +", ["incomplete", "closing bracket"]),
-        ("delete from orders", ["read-only", "--allow-writes"]),
+        ("delete from orders", ["read-only", "--mode read-write"]),
         ("attach database '/tmp/x.db' as x", ["Refused", "ATTACH"]),
     ] {
         let error = server.process.call_error("async_execute_query", json!({ "sql": sql }));

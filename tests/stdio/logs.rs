@@ -44,15 +44,16 @@ fn snowflake(service: &FakeSnowflake, api: &str, level: &str, home: &std::path::
         .map(|(key, value)| (format!("SNOWFLAKE_CONNECTIONS_TEST_{key}"), value.to_owned()))
         .chain([("SNOWFLAKE_HOME".to_owned(), home.display().to_string())])
         .collect();
-    let arguments =
-        ["--connection", "test=snowflake", "--allow-writes", "--log-format", "json", "--log-level", level];
+    let arguments = ["--connection", "test=snowflake", "--log-format", "json", "--log-level", level];
     let mut process = ServerProcess::spawn_with(BINARY, &home.join("state"), &arguments, &variables);
     process.initialize();
     process
 }
 
 fn records(log: &str) -> Vec<Value> {
-    log.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"))).collect()
+    log.lines()
+        .map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}")))
+        .collect()
 }
 
 fn message(record: &Value) -> &str {
@@ -103,7 +104,12 @@ fn the_lines_of_a_query_carry_its_id_from_acceptance_to_end() {
         });
         let records = records(&log);
         let told = [
-            "query accepted", "statement", "query changed", called, "the call is made again", "query ended",
+            "query accepted",
+            "statement",
+            "query changed",
+            called,
+            "the call is made again",
+            "query ended",
             "driver ended",
         ];
         for words in told {
@@ -117,7 +123,11 @@ fn the_lines_of_a_query_carry_its_id_from_acceptance_to_end() {
         assert_eq!(ends.len(), 1, "{log}");
         assert_eq!((&ends[0]["level"], &ends[0]["fields"]["status"]), (&json!("INFO"), &json!("succeeded")));
         assert_eq!(ends[0]["fields"]["rows"], 1);
-        assert!(ends[0]["fields"]["millis"].is_u64() && ends[0]["fields"]["ran_millis"].is_u64(), "{}", ends[0]);
+        assert!(
+            ends[0]["fields"]["millis"].is_u64() && ends[0]["fields"]["ran_millis"].is_u64(),
+            "{}",
+            ends[0]
+        );
     }
 }
 

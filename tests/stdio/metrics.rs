@@ -80,9 +80,11 @@ impl Scrape {
                 assert!(values.insert(series.to_owned(), value).is_none(), "{series} twice");
                 let (name, labels) = series.split_once('{').unwrap_or((series, "}"));
                 let base = ["_bucket", "_sum", "_count"].iter().find_map(|suffix| name.strip_suffix(suffix));
-                let known = [Some(name), base].into_iter().flatten().find(|name| families.contains_key(*name));
+                let known =
+                    [Some(name), base].into_iter().flatten().find(|name| families.contains_key(*name));
                 let family = families.get_mut(known.unwrap_or_else(|| panic!("{name} has no type"))).unwrap();
-                let labels = labels.strip_suffix('}').unwrap().split(',').filter_map(|pair| pair.split_once('='));
+                let labels =
+                    labels.strip_suffix('}').unwrap().split(',').filter_map(|pair| pair.split_once('='));
                 family.labels.extend(labels.map(|(label, _)| label.to_owned()).filter(|label| label != "le"));
             }
         }
@@ -127,7 +129,7 @@ fn the_page_and_the_endpoint_name_the_same_metrics() {
         .map(|(key, value)| (format!("SNOWFLAKE_CONNECTIONS_TEST_{key}"), value.to_owned()))
         .chain([("SNOWFLAKE_HOME".to_owned(), directory.path().display().to_string())])
         .collect();
-    let arguments = ["--connection", "test=snowflake", "--connection", "lite=sqlite::memory:", "--allow-writes"];
+    let arguments = ["--connection", "test=snowflake", "--connection", "lite=sqlite::memory:"];
     let state = directory.path().join("state");
     let mut server =
         ServerProcess::spawn_with(BINARY, &state, &[&arguments[..], &ANY_PORT].concat(), &variables);

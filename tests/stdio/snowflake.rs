@@ -53,7 +53,7 @@ impl Site {
     }
 
     pub(crate) fn serve(&self) -> ServerProcess {
-        let mut server = self.start(&["--allow-writes"]);
+        let mut server = self.start(&[]);
         server.initialize();
         server
     }
@@ -93,13 +93,21 @@ fn a_query_runs_at_snowflake_and_its_rows_come_back() {
 }
 
 #[test]
-fn a_read_only_server_runs_nothing_at_snowflake_and_says_why() {
-    let site = Site::new("sql");
-    let mut server = site.start(&[]);
-    server.initialize();
-    let error = server.call_error("async_execute_query", json!({ "sql": "select 1" }));
-    assert!(error.contains("--allow-writes") && error.contains("role"), "{error}");
-    assert_eq!(site.executions(), Vec::<Value>::new());
+fn a_read_only_server_sends_nothing_that_writes_and_says_why() {
+    for api in APIS {
+        let site = Site::new(api);
+        let mut server = site.serve();
+        for (sql, words) in [
+            ("delete from orders", "read-only"),
+            ("select 1; drop table orders", "one statement"),
+            ("select system$cancel_query('x')", "read-only"),
+        ] {
+            let error = server.call_error("async_execute_query", json!({ "sql": sql }));
+            assert!(error.to_lowercase().contains(words), "{api}: {error}");
+            assert!(error.contains("statement_refused"), "{api}: {error}");
+        }
+        assert_eq!(site.executions(), Vec::<Value>::new());
+    }
 }
 
 #[test]
@@ -151,7 +159,7 @@ fn a_server_that_leaves_in_order_leaves_the_statement_running() {
 fn no_secret_leaves_the_process_at_any_log_level() {
     for api in APIS {
         let site = Site::new(api);
-        let mut server = site.start(&["--allow-writes", "--log-level", "trace"]);
+        let mut server = site.start(&["--log-level", "trace"]);
         server.initialize();
         let answer = server.request(
             "tools/call",

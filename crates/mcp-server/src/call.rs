@@ -16,6 +16,7 @@ use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
 use crate::answer::{self, QueryFacts};
+use crate::confirmation::{Asking, Reply};
 use crate::error::ToolError;
 use crate::page::cut_text;
 use crate::server::Shared;
@@ -40,6 +41,8 @@ pub struct Call {
     /// The program that calls.
     pub client: Option<String>,
     started: Instant,
+    /// How the person behind it can be asked.
+    pub asking: Asking,
     canceled: CancellationToken,
     progress: Option<(Peer<RoleServer>, ProgressToken)>,
 }
@@ -54,12 +57,13 @@ pub struct Patience {
 }
 
 impl Call {
-    /// The call that `context` belongs to.
-    pub fn new(shared: Arc<Shared>, context: &RequestContext<RoleServer>) -> Self {
+    /// The call that `context` belongs to. `reply` is what it brings along for an earlier question of ours.
+    pub fn new(shared: Arc<Shared>, context: &RequestContext<RoleServer>, reply: Reply) -> Self {
         Self {
             shared,
             client: context.client_info().map(|client| client.name),
             started: Instant::now(),
+            asking: Asking::of(context, reply),
             canceled: context.ct.clone(),
             progress: context.meta.get_progress_token().map(|token| (context.peer.clone(), token)),
         }
@@ -79,6 +83,14 @@ impl Call {
         let (limit, clamped) = asked.unwrap_or(Seconds(default)).clamped(self.shared.settings.max_wait);
         // Only a wish of the caller is worth a word.
         Patience { limit, clamped_to: (clamped && asked.is_some()).then_some(limit.as_secs_f64()) }
+    }
+
+    /// Ends when the client gave up this request or the server shuts down.
+    pub async fn given_up(&self) {
+        tokio::select! {
+            () = self.canceled.cancelled() => {}
+            () = self.shared.shutdown.cancelled() => {}
+        }
     }
 
     /// What `snapshot` tells, with what is the case in words and what to do next.
@@ -170,8 +182,7 @@ impl Call {
             tokio::select! {
                 biased;
                 done = &mut wait => return Some(done),
-                () = self.canceled.cancelled() => return None,
-                () = self.shared.shutdown.cancelled() => return None,
+                () = self.given_up() => return None,
                 _ = ticks.tick(), if self.progress.is_some() => {
                     // Neither a slow client nor a slow disk may hold up the wait.
                     let _ = tokio::time::timeout(PROGRESS_PATIENCE, self.report(news())).await;

@@ -4,12 +4,14 @@ mod answers;
 mod connections;
 mod limits;
 mod logging;
+mod policy;
 mod state;
 pub(crate) mod values;
 
 use clap::{Args, Parser, Subcommand};
 
 use crate::commands::cancel::CancelArgs;
+use crate::commands::check::CheckArgs;
 use crate::commands::completions::CompletionsArgs;
 use crate::commands::exit_code;
 use crate::commands::install::{InstallArgs, UninstallArgs};
@@ -23,6 +25,7 @@ pub use answers::AnswerArgs;
 pub use connections::ConnectionArgs;
 pub use limits::LimitArgs;
 pub use logging::{LogFormat, LoggingArgs};
+pub use policy::PolicyArgs;
 pub use state::{ExitPolicy, StateArgs};
 
 /// Run long SQL queries for AI agents, and by hand.
@@ -66,6 +69,8 @@ pub enum Command {
     Install(InstallArgs),
     /// Take this server out of a client's configuration.
     Uninstall(UninstallArgs),
+    /// Say whether a statement would be run, without running it.
+    Check(CheckArgs),
 }
 
 /// Flags that every command takes.
@@ -74,6 +79,9 @@ pub struct GlobalArgs {
     /// Which databases there are.
     #[command(flatten)]
     pub connections: ConnectionArgs,
+    /// What statements may do.
+    #[command(flatten)]
+    pub policy: PolicyArgs,
     /// Where queries are kept.
     #[command(flatten)]
     pub state: StateArgs,

@@ -1,16 +1,21 @@
 //! What the server was told by flags and variables, checked and made ready to use.
 
+use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use registry_core::QueryRegistry;
+use registry_core::options::QueryRequest;
 use registry_core::registry::{OnExit, RegistryConfig, StateLocation};
 use registry_core::results::ResultLimits;
 use registry_core::snapshot::QuerySnapshot;
 use registry_core::state::Timing;
+use sql_guard::{Dialect, Verdict};
 
 use crate::cli::{ExitPolicy, GlobalArgs};
 use crate::connection::ConnectionSpec;
+use crate::policy::{Policy, Ruling};
 use crate::words;
 
 /// Above this, clients put an answer into a file instead of before the model.
@@ -38,13 +43,15 @@ pub struct Config {
 /// How the tools behave.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// Statements may write.
-    pub allow_writes: bool,
+    /// What statements may do.
+    pub policy: Policy,
     /// Names of the connections, the default one first.
     pub connections: Vec<String>,
+    /// The dialect that each of them speaks.
+    pub dialects: HashMap<String, Dialect>,
     /// What the built-in sample holds, when a connection is on it.
     pub sample: Option<&'static str>,
-    /// An identical statement that still runs stands for a new one.
+    /// An identical statement that still runs and only reads stands for a new one.
     pub deduplicate: bool,
     /// The longest a tool call waits.
     pub max_wait: Duration,
@@ -61,8 +68,9 @@ pub struct Settings {
 impl Default for Settings {
     fn default() -> Self {
         Self {
-            allow_writes: false,
+            policy: Policy::default(),
             connections: vec!["main".to_owned()],
+            dialects: HashMap::from([("main".to_owned(), Dialect::Sqlite)]),
             sample: None,
             deduplicate: true,
             max_wait: Duration::from_secs(50),
@@ -80,6 +88,28 @@ impl Settings {
         words::retention(self.retention)
     }
 
+    /// The connection that `name` chooses, and its dialect; `None` for a name that is not configured.
+    pub fn dialect(&self, name: Option<&str>) -> Option<(&str, Dialect)> {
+        let (name, dialect) =
+            self.dialects.get_key_value(name.or(self.connections.first().map(String::as_str))?)?;
+        Some((name, *dialect))
+    }
+
+    /// Whether the person at the keyboard may run a statement. Their command is their word for one that writes.
+    pub async fn permits_by_hand(
+        &self,
+        registry: &QueryRegistry,
+        request: &QueryRequest,
+    ) -> Result<(), Verdict> {
+        let chosen = request.connection.as_deref();
+        // The registry says what there is to choose from.
+        let Some((_, dialect)) = self.dialect(chosen) else { return Ok(()) };
+        match self.policy.rule(&request.sql, dialect, registry, chosen).await {
+            Ruling::Run { .. } | Ruling::Ask(_) => Ok(()),
+            Ruling::Refuse(verdict) => Err(verdict),
+        }
+    }
+
     /// The connection of a query, where there is a choice.
     pub fn name_of(&self, snapshot: &QuerySnapshot) -> Option<String> {
         (self.connections.len() > 1).then(|| snapshot.connection.clone())
@@ -94,13 +124,14 @@ impl Config {
     ) -> anyhow::Result<Self> {
         let connections = args.connections.connections()?;
         let settings = Settings {
-            allow_writes: args.connections.allow_writes,
+            policy: args.policy.policy(),
             connections: connections.iter().map(|connection| connection.name.clone()).collect(),
+            dialects: connections.iter().map(|spec| (spec.name.clone(), spec.dialect())).collect(),
             sample: connections
                 .iter()
                 .any(ConnectionSpec::is_sample)
                 .then_some(sqlite_adapter::sample::DESCRIPTION),
-            deduplicate: !args.connections.allow_writes && !args.answers.no_deduplicate,
+            deduplicate: !args.answers.no_deduplicate,
             max_wait: args.answers.max_wait_seconds,
             page_chars: args.answers.page_chars,
             retention: args.state.ttl,
@@ -216,13 +247,12 @@ mod tests {
     }
 
     #[test]
-    fn identical_statements_are_joined_only_where_none_writes() {
+    fn identical_statements_are_joined_unless_told_otherwise() {
         let joins = |args: &[&str]| {
             let args = [&["--ephemeral"], args].concat();
             config(&args, &[]).unwrap().settings.deduplicate
         };
         assert!(joins(&[]));
-        assert!(!joins(&["--allow-writes"]));
         assert!(!joins(&["--no-deduplicate"]));
     }
 

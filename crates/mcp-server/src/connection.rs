@@ -1,24 +1,24 @@
 //! Connections as they are configured, and the engines behind them.
 
+use std::collections::HashMap;
 use std::str::FromStr;
 use std::sync::Arc;
 
-use registry_core::Backend;
 use registry_core::backend::BackendError;
+use registry_core::{Backend, QueryRegistry};
 use snowflake_adapter::config::{Protocol, SnowflakeConfig, Sources};
 use snowflake_adapter::driver::DriverOptions;
 use snowflake_adapter::{DriverBackend, RetryPolicy, SqlApiBackend};
+use sql_guard::Dialect;
 use sqlite_adapter::{SqliteBackend, SqliteConfig, SqliteSource};
 
 use crate::config::Config;
-use crate::lazy::{OpenError, Opener};
+use crate::lazy::{OpenError, Opened, Opener};
+use crate::policy::Mode;
 
 /// The name of the connection when none was given.
 const DEFAULT_NAME: &str = "main";
 const FORM: &str = "a connection is written NAME=sqlite:PATH, NAME=sqlite::memory: for the built-in sample, or NAME=snowflake";
-/// Snowflake has no read-only session that we could ask for, and nothing here looks into its statements.
-const UNGUARDED: &str = "statements on Snowflake are not checked for writes, so a read-only server does not run them. \
-    Ask the user to start the server with --allow-writes and with a role that may only do what an agent may do.";
 
 /// A named place where statements run.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,18 +52,25 @@ impl ConnectionSpec {
         }
     }
 
+    /// The dialect that its statements are written in.
+    pub fn dialect(&self) -> Dialect {
+        match &self.target {
+            Target::Sqlite(_) => Dialect::Sqlite,
+            Target::Snowflake(_) => Dialect::Snowflake,
+        }
+    }
+
     fn cannot_open(&self, reason: impl Into<String>) -> OpenError {
         OpenError::Engine { connection: self.name.clone(), reason: reason.into() }
     }
 
     /// The engine behind it.
-    pub(crate) async fn backend(&self, allow_writes: bool) -> Result<Arc<dyn Backend>, OpenError> {
+    pub(crate) async fn backend(&self, mode: Mode) -> Result<Arc<dyn Backend>, OpenError> {
         match &self.target {
             Target::Sqlite(source) => {
-                let config = SqliteConfig::new(source.clone()).with_writes(allow_writes);
+                let config = SqliteConfig::new(source.clone()).with_writes(mode == Mode::ReadWrite);
                 Ok(Arc::new(SqliteBackend::new(config)))
             }
-            Target::Snowflake(_) if !allow_writes => Err(self.cannot_open(UNGUARDED)),
             Target::Snowflake(name) => {
                 snowflake(name.clone()).await.map_err(|reason| self.cannot_open(reason))
             }
@@ -131,12 +138,17 @@ pub fn opener(config: Config) -> Opener {
     Box::new(move || {
         let config = config.clone();
         Box::pin(async move {
-            let mut connections = Vec::new();
+            let (mut connections, mut missing) = (Vec::new(), HashMap::new());
             for spec in &config.connections {
-                let backend = spec.backend(config.settings.allow_writes).await?;
-                connections.push((spec.name.clone(), backend));
+                match spec.backend(config.settings.policy.mode).await {
+                    Ok(backend) => connections.push((spec.name.clone(), backend)),
+                    // As long as nothing works, everything is tried again by the next call.
+                    Err(error) if config.connections.len() == missing.len() + 1 => return Err(error),
+                    Err(error) => _ = missing.insert(spec.name.clone(), error),
+                }
             }
-            Ok(registry_core::QueryRegistry::open(config.registry, config.state, connections).await?)
+            let registry = QueryRegistry::open(config.registry, config.state, connections).await?;
+            Ok(Opened { registry, missing })
         })
     })
 }

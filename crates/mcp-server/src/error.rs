@@ -2,7 +2,7 @@
 
 use registry_core::error::RegistryError;
 use registry_core::snapshot::QuerySnapshot;
-use rmcp::model::CallToolResult;
+use rmcp::model::{CallToolResponse, CallToolResult};
 use serde_json::{Map, Value};
 
 use crate::answer::short;
@@ -149,6 +149,12 @@ fn known_ids(known: &[QuerySnapshot]) -> String {
 impl From<ToolError> for CallToolResult {
     fn from(error: ToolError) -> Self {
         crate::answer::failure(VisibleText::new(error.text()))
+    }
+}
+
+impl From<ToolError> for CallToolResponse {
+    fn from(error: ToolError) -> Self {
+        CallToolResult::from(error).into()
     }
 }
 

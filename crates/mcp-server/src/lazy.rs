@@ -1,5 +1,6 @@
 //! The registry, opened by the first tool call: `initialize` must answer whatever state the disk is in.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
@@ -11,7 +12,22 @@ use tokio::sync::OnceCell;
 /// Opens the registry; called again after it failed.
 pub type Opener = Box<dyn Fn() -> Opening + Send + Sync>;
 /// A registry being opened.
-pub type Opening = Pin<Box<dyn Future<Output = Result<QueryRegistry, OpenError>> + Send>>;
+pub type Opening = Pin<Box<dyn Future<Output = Result<Opened, OpenError>> + Send>>;
+
+/// A registry with all connections that could be set up.
+#[derive(Debug)]
+pub struct Opened {
+    /// The registry.
+    pub registry: QueryRegistry,
+    /// Why the others could not, by their names.
+    pub missing: HashMap<String, OpenError>,
+}
+
+impl From<QueryRegistry> for Opened {
+    fn from(registry: QueryRegistry) -> Self {
+        Self { registry, missing: HashMap::new() }
+    }
+}
 
 /// Why there is no registry. It may be mended while the server runs.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -32,7 +48,7 @@ pub enum OpenError {
 /// A registry that is opened on first use.
 pub struct LazyRegistry {
     opener: Opener,
-    cell: OnceCell<QueryRegistry>,
+    cell: OnceCell<Opened>,
 }
 
 impl LazyRegistry {
@@ -44,17 +60,23 @@ impl LazyRegistry {
     /// A registry that is open already.
     pub fn opened(registry: QueryRegistry) -> Self {
         let opener: Opener = Box::new(|| Box::pin(async { Err(RegistryError::Closed.into()) }));
-        Self { opener, cell: OnceCell::new_with(Some(registry)) }
+        Self { opener, cell: OnceCell::new_with(Some(registry.into())) }
     }
 
     /// The registry; opened now if it is not. Callers at the same time share one opening.
     pub async fn get(&self) -> Result<&QueryRegistry, OpenError> {
-        self.cell.get_or_try_init(|| (self.opener)()).await
+        let opened = self.cell.get_or_try_init(|| (self.opener)()).await?;
+        Ok(&opened.registry)
     }
 
     /// The registry, if some call has opened it.
     pub fn if_opened(&self) -> Option<&QueryRegistry> {
-        self.cell.get()
+        self.cell.get().map(|opened| &opened.registry)
+    }
+
+    /// Why the connection `name` is not there although it is configured.
+    pub fn missing(&self, name: &str) -> Option<&OpenError> {
+        self.cell.get()?.missing.get(name)
     }
 }
 

@@ -44,6 +44,7 @@ async fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
     let config = Config::from_args(&cli.global, |name| std::env::var_os(name).map(PathBuf::from))?;
     Ok(match command {
         Command::Serve => commands::serve::serve(config).await?,
+        Command::Check(args) => commands::check::check(&config, args).await?,
         Command::Run(args) => commands::run::run(config, args).await,
         Command::List(args) => commands::list::list(config, args).await,
         Command::Status(args) => commands::status::status(config, args).await,

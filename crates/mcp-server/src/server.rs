@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use rmcp::ErrorData;
 use rmcp::handler::server::ServerHandler;
 use rmcp::model::{
-    CallToolRequestParams, CallToolResponse, CallToolResult, Implementation, ListToolsResult,
+    CallToolRequestParams, CallToolResponse, Implementation, JsonObject, ListToolsResult,
     PaginatedRequestParams, ServerCapabilities, ServerConfig, Tool,
 };
 use rmcp::service::{RequestContext, RoleServer};
@@ -16,6 +16,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use crate::call::Call;
 use crate::config::Settings;
+use crate::confirmation::{Confirmations, Reply};
 use crate::error::ToolError;
 use crate::export::Exports;
 use crate::lazy::LazyRegistry;
@@ -44,6 +45,8 @@ pub struct Shared {
     pub exports: Exports,
     /// Cancelled when the client is gone or the process is asked to end: every wait ends.
     pub shutdown: CancellationToken,
+    /// Questions to the person behind the client.
+    pub confirmations: Confirmations,
 }
 
 impl Server {
@@ -51,8 +54,14 @@ impl Server {
     pub fn new(settings: Settings, registry: LazyRegistry, shutdown: CancellationToken) -> Self {
         let tools = ToolName::ALL.into_iter().map(|tool| tool.definition(&settings)).collect();
         let places = Arc::new(Semaphore::new(settings.max_calls));
-        let exports = Exports::new(shutdown.clone());
-        Self { shared: Arc::new(Shared { settings, registry, exports, shutdown }), tools, places }
+        let shared = Shared {
+            settings,
+            registry,
+            exports: Exports::new(shutdown.clone()),
+            shutdown,
+            confirmations: Confirmations::default(),
+        };
+        Self { shared: Arc::new(shared), tools, places }
     }
 
     /// What the server shares with its calls.
@@ -61,13 +70,13 @@ impl Server {
     }
 
     /// Carries out a call on a task of its own, so that a fault in it is answered and not silence.
-    async fn answer(&self, tool: ToolName, params: CallToolRequestParams, call: Call) -> CallToolResult {
+    async fn answer(&self, tool: ToolName, arguments: Option<JsonObject>, call: Call) -> CallToolResponse {
         let Ok(place) = Arc::clone(&self.places).try_acquire_owned() else {
             return self.too_many_calls().into();
         };
         let mut task = AbortOnDropHandle::new(tokio::spawn(async move {
             let _place = place;
-            tool.call(&call, params.arguments).await
+            tool.call(&call, arguments).await
         }));
         let outcome = tokio::select! {
             biased;
@@ -153,11 +162,12 @@ impl ServerHandler for Server {
             return Err(ErrorData::invalid_params(format!("tool not found; the tools are {known}"), None));
         };
         let started = Instant::now();
-        let call = Call::new(Arc::clone(&self.shared), &context);
-        let result = self.answer(tool, request, call).await;
-        let failed = result.is_error == Some(true);
+        let reply = Reply { responses: request.input_responses, ticket: request.request_state };
+        let call = Call::new(Arc::clone(&self.shared), &context, reply);
+        let response = self.answer(tool, request.arguments, call).await;
+        let failed = matches!(&response, CallToolResponse::Complete(result) if result.is_error == Some(true));
         let millis = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
         tracing::info!(tool = tool.as_str(), failed, millis, "call answered");
-        Ok(result.into())
+        Ok(response)
     }
 }

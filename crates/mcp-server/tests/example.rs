@@ -57,7 +57,7 @@ fn its_arguments_and_its_variables_are_ours() {
     for (name, server) in servers() {
         let line = std::iter::once("async-query-mcp".to_owned()).chain(arguments(&server, HOME));
         let cli = Cli::try_parse_from(line).unwrap();
-        assert!(cli.global.connections().is_ok(), "{name}");
+        assert!(cli.global.connections.connections().is_ok(), "{name}");
         for (variable, _) in variables(&server, HOME) {
             assert!(known.contains(&variable.as_str()), "{name}: {variable}");
         }

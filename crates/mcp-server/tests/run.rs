@@ -45,7 +45,7 @@ fn every_format_tells_null_from_empty() {
 fn a_statement_that_writes_is_refused_unless_allowed() {
     let refused = run(&["delete from orders"]);
     assert_eq!(refused.status.code(), Some(1));
-    assert!(err(&refused).contains("--allow-writes"), "{}", err(&refused));
+    assert!(err(&refused).contains("--mode read-write"), "{}", err(&refused));
 }
 
 #[test]

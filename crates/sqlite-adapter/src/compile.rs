@@ -41,7 +41,7 @@ pub(crate) fn one<'e>(engine: &'e Engine, sql: &str, writes: bool) -> Result<Sta
         return Err(reject(
             ErrorKind::Refused,
             "Refused: this statement writes and the server is read-only. Use SELECT, or ask the user to restart the \
-             server with --allow-writes.",
+             server with --mode read-write.",
         ));
     }
     if statement.parameter_count() > 0 {

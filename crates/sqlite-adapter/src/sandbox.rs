@@ -175,7 +175,7 @@ fn judge(asked: &AuthContext<'_>, access: Access) -> Result<(), String> {
             (Kind::Write(_), Access::ReadWrite) => Ok(()),
             (Kind::Write(verb), Access::ReadOnly) => Err(format!(
                 "Refused: this statement writes ({verb}) and the server is read-only. Use SELECT, or ask the user to \
-                 restart the server with --allow-writes."
+                 restart the server with --mode read-write."
             )),
             (Kind::Never(reason), _) => Err(format!("Refused: {reason}")),
         },

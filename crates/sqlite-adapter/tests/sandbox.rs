@@ -144,7 +144,7 @@ async fn a_refusal_says_what_to_do() {
     assert_eq!(
         error.message,
         "Refused: this statement writes (DELETE) and the server is read-only. Use SELECT, or ask the user to restart \
-         the server with --allow-writes."
+         the server with --mode read-write."
     );
     assert!(fixture.error("PRAGMA cache_size = 1").await.message.contains("PRAGMA table_list"));
     assert!(fixture.error("BEGIN").await.message.contains("transaction of its own"));

@@ -1,13 +1,12 @@
-//! Which databases there are, and what statements may do there.
+//! Which databases there are.
 
 use std::str::FromStr;
 
 use clap::Args;
-use clap::builder::BoolishValueParser;
 
 use crate::connection::{ConnectionSpec, Target};
 
-/// Which databases there are, and what statements may do there.
+/// Which databases there are.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Databases")]
 pub struct ConnectionArgs {
@@ -25,10 +24,6 @@ pub struct ConnectionArgs {
         value_delimiter = ';'
     )]
     pub named: Vec<ConnectionSpec>,
-
-    /// Allow statements that write. Without it the engine itself refuses them.
-    #[arg(long, global = true, env = "ASYNC_QUERY_MCP_ALLOW_WRITES", value_parser = BoolishValueParser::new())]
-    pub allow_writes: bool,
 }
 
 impl ConnectionArgs {

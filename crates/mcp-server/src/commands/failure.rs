@@ -104,7 +104,9 @@ impl From<RegistryError> for Failure {
             RegistryError::InvalidRequest(_)
             | RegistryError::UnknownConnection { .. }
             | RegistryError::KeyReused { .. } => ExitCode::Usage,
-            RegistryError::NotFound(_) | RegistryError::ResultExpired(_) => ExitCode::NotFound,
+            RegistryError::NotFound(_)
+            | RegistryError::ResultExpired(_)
+            | RegistryError::RowsEvicted { .. } => ExitCode::NotFound,
             RegistryError::NoResult { .. } => ExitCode::Failed,
             RegistryError::QueueFull { .. } => ExitCode::NotYet,
             RegistryError::Closed

@@ -14,6 +14,7 @@ use tokio::time::timeout;
 use super::exit_code::ExitCode;
 use super::failure::Failure;
 use crate::config::Config;
+use crate::policy::Mode;
 use crate::visible::visible;
 
 /// Words for the newest query.
@@ -40,8 +41,7 @@ impl Guest {
     pub(super) async fn open_to_stop(config: &Config) -> Result<Self, Failure> {
         let mut connections = Vec::new();
         for spec in &config.connections {
-            // It runs no statement, so it need not be guarded against those that write.
-            match spec.backend(true).await {
+            match spec.backend(Mode::ReadOnly).await {
                 Ok(backend) => connections.push((spec.name.clone(), backend)),
                 Err(error) => tracing::debug!(%error, "a connection cannot be set up"),
             }

@@ -1,6 +1,7 @@
 //! What the binary can be told to do.
 
 pub mod cancel;
+pub mod check;
 pub mod completions;
 pub mod exit_code;
 pub mod failure;

@@ -9,6 +9,7 @@ use registry_core::QueryRegistry;
 use registry_core::options::{QueryOptions, QueryRequest};
 use registry_core::registry::{RegistryConfig, Shutdown};
 use registry_core::snapshot::{QuerySnapshot, QueryStatus};
+use sql_guard::{Kind, Verdict};
 use tokio::time::timeout;
 
 use super::exit_code::ExitCode;
@@ -17,8 +18,10 @@ use super::progress::ProgressLine;
 use super::rows::{Part, Printer, RowArgs};
 use super::unless_interrupted;
 use crate::call::now;
-use crate::config::Config;
+use crate::config::{Config, Settings};
 use crate::connection;
+use crate::lazy::Opened;
+use crate::policy::Mode;
 use crate::shutdown::Signals;
 use crate::stdio;
 use crate::words;
@@ -66,13 +69,12 @@ async fn begin(config: Config, args: RunArgs) -> Result<ExitCode, Failure> {
     let mut signals = Signals::listen()?;
     let request = unless_interrupted(&mut signals, request(&args)).await?;
     // It ends with its own query, so those of others are left to the servers.
+    let settings = config.settings.clone();
     let registry = RegistryConfig { takes_over: false, ..config.registry.clone() };
     let opening = connection::opener(Config { registry, ..config })();
-    let registry = unless_interrupted(&mut signals, async { Ok(opening.await?) }).await?;
-    let outcome = match registry.execute_query(request).await {
-        Ok(accepted) => follow(&registry, accepted.snapshot, &args, &mut signals).await,
-        Err(error) => Err(error.into()),
-    };
+    let opened = unless_interrupted(&mut signals, async { Ok(opening.await?) }).await?;
+    let outcome = execute(&settings, &opened, request, &args, &mut signals).await;
+    let registry = opened.registry;
     if outcome.is_ok() {
         // Where no server runs, nobody else forgets what is past its time.
         let _ = timeout(PRUNE, registry.prune_expired()).await;
@@ -80,6 +82,31 @@ async fn begin(config: Config, args: RunArgs) -> Result<ExitCode, Failure> {
     // Whatever is left is stopped or left to run, as configured.
     let _ = timeout(CLOSE, registry.close(Shutdown::Immediate)).await;
     outcome
+}
+
+async fn execute(
+    settings: &Settings,
+    opened: &Opened,
+    request: QueryRequest,
+    args: &RunArgs,
+    signals: &mut Signals,
+) -> Result<ExitCode, Failure> {
+    let chosen = settings.dialect(request.connection.as_deref()).map(|(name, _)| name.to_owned());
+    if let Some(error) = chosen.as_deref().and_then(|name| opened.missing.get(name)) {
+        return Err(error.clone().into());
+    }
+    let registry = &opened.registry;
+    settings.permits_by_hand(registry, &request).await.map_err(|verdict| refused(settings, &verdict))?;
+    // By name, so that a default that could not be set up is not replaced by another.
+    let request = QueryRequest { connection: chosen.or(request.connection), ..request };
+    follow(registry, registry.execute_query(request).await?.snapshot, args, signals).await
+}
+
+fn refused(settings: &Settings, verdict: &Verdict) -> Failure {
+    let message = format!("the statement was not run. {}", verdict.message);
+    let may_write = verdict.kind == Kind::Write && settings.policy.mode == Mode::ReadOnly;
+    let next = if may_write { " To run it all the same, pass --mode read-write." } else { "" };
+    Failure::new(ExitCode::Failed, message).next(format!("{}{next}", verdict.mend))
 }
 
 async fn request(args: &RunArgs) -> Result<QueryRequest, Failure> {

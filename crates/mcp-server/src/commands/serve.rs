@@ -20,7 +20,7 @@ pub async fn serve(config: Config) -> anyhow::Result<ExitCode> {
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
         connections = config.settings.connections.join(", "),
-        allow_writes = config.settings.allow_writes,
+        mode = %config.settings.policy.mode,
         "serving on stdin and stdout"
     );
     let (settings, metrics) = (config.settings.clone(), config.metrics);

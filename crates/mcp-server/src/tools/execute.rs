@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
+use registry_core::QueryRegistry;
+use registry_core::error::RegistryError;
 use registry_core::options::{self, Priority, QueryOptions, QueryRequest};
 use registry_core::registry::Accepted;
 use registry_core::snapshot::QueryStatus;
-use rmcp::model::{CallToolResult, JsonObject, Tool, ToolAnnotations};
+use rmcp::model::{CallToolResponse, JsonObject, Tool, ToolAnnotations};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -15,7 +17,9 @@ use super::rows;
 use crate::answer::{self, QueryFacts, RowFacts};
 use crate::call::Call;
 use crate::config::Settings;
+use crate::confirmation::{self, Consent, Question};
 use crate::error::ToolError;
+use crate::policy::{Mode, Ruling};
 use crate::schema;
 use crate::words;
 
@@ -74,10 +78,9 @@ struct Answer {
 }
 
 pub(super) fn definition(settings: &Settings) -> Tool {
-    let rights = if settings.allow_writes {
-        "Statements that write are allowed and take effect."
-    } else {
-        "Read-only: statements that write are refused."
+    let rights = match settings.policy.mode {
+        Mode::ReadOnly => "Read-only: statements that write are refused.",
+        Mode::ReadWrite => "The user is asked to confirm each statement that writes before it runs.",
     };
     let description = format!(
         "Run one SQL statement, however long it takes. A quick one answers with its rows; otherwise the answer has a \
@@ -92,7 +95,7 @@ pub(super) fn definition(settings: &Settings) -> Tool {
 }
 
 fn annotations(settings: &Settings) -> ToolAnnotations {
-    let writes = settings.allow_writes;
+    let writes = settings.policy.mode == Mode::ReadWrite;
     ToolAnnotations::new().read_only(!writes).destructive(writes).idempotent(false).open_world(false)
 }
 
@@ -109,12 +112,17 @@ fn input_schema(settings: &Settings) -> JsonObject {
     schema
 }
 
-pub(super) async fn call(call: &Call, arguments: Option<JsonObject>) -> Result<CallToolResult, ToolError> {
+pub(super) async fn call(call: &Call, arguments: Option<JsonObject>) -> Result<CallToolResponse, ToolError> {
+    let given = arguments.clone().unwrap_or_default();
     let arguments: Arguments = arguments::parse(arguments)?;
     let patience = call.patience(arguments.wait_seconds, DEFAULT_WAIT);
     let max_rows = arguments.max_rows.map_or(DEFAULT_ROWS, |rows| rows.0);
-    let request = request(arguments, max_rows, call)?;
+    let mut request = request(arguments, max_rows, call)?;
     let registry = call.registry().await?;
+    match permit(call, registry, &request, &given).await? {
+        Permit::Run { reads } => request.deduplicate &= reads,
+        Permit::AskFirst(question) => return Ok(question),
+    }
     let Accepted { snapshot, joined } = match registry.execute_query(request).await {
         Ok(accepted) => accepted,
         Err(error) => return Err(call.failed(registry, &error).await),
@@ -147,7 +155,44 @@ pub(super) async fn call(call: &Call, arguments: Option<JsonObject>) -> Result<C
             Err(ToolError::of_query(&answer))
         }
         QueryStatus::Pending | QueryStatus::Running | QueryStatus::Succeeded => {
-            Ok(answer::success(&answer, csv.as_ref()))
+            Ok(answer::success(&answer, csv.as_ref()).into())
+        }
+    }
+}
+
+/// Whether a statement may go to the engine now.
+enum Permit {
+    Run { reads: bool },
+    AskFirst(CallToolResponse),
+}
+
+async fn permit(
+    call: &Call,
+    registry: &QueryRegistry,
+    request: &QueryRequest,
+    given: &JsonObject,
+) -> Result<Permit, ToolError> {
+    let settings = &call.shared.settings;
+    let chosen = request.connection.as_deref();
+    let Some((connection, dialect)) = settings.dialect(chosen) else {
+        let name = chosen.unwrap_or_default().to_owned();
+        let error = RegistryError::UnknownConnection { name, known: settings.connections.clone() };
+        return Err(call.failed(registry, &error).await);
+    };
+    if let Some(error) = call.shared.registry.missing(connection) {
+        return Err(ToolError::new(error.to_string())
+            .with("error.type", "connection")
+            .next("Nothing was sent. Tell the user: once it is mended, the server must be started again."));
+    }
+    match settings.policy.rule(&request.sql, dialect, registry, chosen).await {
+        Ruling::Run { reads } => Ok(Permit::Run { reads }),
+        Ruling::Refuse(verdict) => Err(settings.policy.refusal(&verdict)),
+        Ruling::Ask(_) => {
+            let question = Question { sql: &request.sql, connection, arguments: given };
+            Ok(match confirmation::ask(call, question).await? {
+                Consent::Given => Permit::Run { reads: false },
+                Consent::AskedFor(question) => Permit::AskFirst((*question).into()),
+            })
         }
     }
 }
@@ -159,7 +204,8 @@ fn request(arguments: Arguments, max_rows: u64, call: &Call) -> Result<QueryRequ
     let defaults = QueryOptions::default();
     Ok(QueryRequest {
         sql: arguments.sql,
-        connection: arguments.connection,
+        // By name, so that a default that could not be set up is not replaced by another.
+        connection: arguments.connection.or_else(|| call.shared.settings.connections.first().cloned()),
         label: arguments.label,
         client: call.client.clone(),
         idempotency_key: arguments.idempotency_key,

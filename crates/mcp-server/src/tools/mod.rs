@@ -9,7 +9,7 @@ mod result;
 mod rows;
 mod status;
 
-use rmcp::model::{CallToolResult, JsonObject, Tool, ToolAnnotations};
+use rmcp::model::{CallToolResponse, JsonObject, Tool, ToolAnnotations};
 
 use crate::call::Call;
 use crate::config::Settings;
@@ -62,14 +62,19 @@ impl ToolName {
     }
 
     /// Carries out a call.
-    pub async fn call(self, call: &Call, arguments: Option<JsonObject>) -> Result<CallToolResult, ToolError> {
-        match self {
-            Self::Execute => execute::call(call, arguments).await,
+    pub async fn call(
+        self,
+        call: &Call,
+        arguments: Option<JsonObject>,
+    ) -> Result<CallToolResponse, ToolError> {
+        let result = match self {
+            Self::Execute => return execute::call(call, arguments).await,
             Self::Status => status::call(call, arguments).await,
             Self::Result => result::call(call, arguments).await,
             Self::Cancel => cancel::call(call, arguments).await,
             Self::List => list::call(call, arguments).await,
-        }
+        };
+        result.map(CallToolResponse::from)
     }
 }
 

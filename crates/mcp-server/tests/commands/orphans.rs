@@ -20,7 +20,7 @@ impl Orphan {
         let service = FakeSnowflake::start_blocking(Options::default()).unwrap();
         let mut state = State::new();
         state.variables = variables(&service, api, &state);
-        let mut server = state.serve(&[&CONNECTION[..], &["--allow-writes"]].concat());
+        let mut server = state.serve(&CONNECTION);
         let id = server.submit("select 1 /* fake: runs=3600 */");
         server.wait_until_running(&id);
         server.kill();
@@ -72,7 +72,7 @@ fn an_orphan_is_seen_by_all_and_taken_over_by_no_short_lived_command() {
         assert!(ran.code == 0 || ran.code == 7, "{arguments:?}: {ran:?}");
     }
     // A statement of its own on the same connection does not take it over either.
-    let own = orphan.state.run(&[&CONNECTION[..], &["--allow-writes", "run", "select 2", "--json"]].concat());
+    let own = orphan.state.run(&[&CONNECTION[..], &["run", "select 2", "--json"]].concat());
     assert_eq!(own.code, 0, "{own:?}");
     let after = orphan.state.run(&["status", &orphan.id, "--json"]).json();
     assert_eq!((&after["status"], &after["server"]), (&json!("running"), &json!("gone")), "{after}");
@@ -100,7 +100,7 @@ fn a_cancel_without_the_connection_says_what_is_missing_and_the_wish_stands() {
     assert!(ran.out.contains("no connection test") && ran.out.contains("--connection"), "{ran:?}");
     assert_eq!(orphan.statuses(), ["RUNNING"]);
     // The next server carries the wish out.
-    let mut server = orphan.state.serve(&[&CONNECTION[..], &["--allow-writes"]].concat());
+    let mut server = orphan.state.serve(&CONNECTION);
     assert_eq!(server.wait_for_end(&orphan.id)["status"], "canceled");
     assert!(!orphan.statuses().contains(&"RUNNING".to_owned()));
 }
@@ -110,7 +110,7 @@ fn a_waiting_query_of_a_dead_server_is_canceled_without_being_sent() {
     let service = FakeSnowflake::start_blocking(Options::default()).unwrap();
     let mut state = State::new();
     state.variables = variables(&service, "sql", &state);
-    let limits = ["--allow-writes", "--max-running", "1", "--no-deduplicate"];
+    let limits = ["--max-running", "1", "--no-deduplicate"];
     let mut server = state.serve(&[&CONNECTION[..], &limits[..]].concat());
     let running = server.submit("select 1 /* fake: runs=3600 */");
     server.wait_until_running(&running);

@@ -2,6 +2,7 @@
 
 use mcp_server::config::Settings;
 use mcp_server::lazy::{LazyRegistry, OpenError};
+use mcp_server::policy::{Mode, Policy};
 use mcp_server::tools::ToolName;
 use serde_json::{Value, json};
 
@@ -14,7 +15,8 @@ fn definitions(settings: &Settings) -> Vec<Value> {
 
 fn writing() -> Settings {
     let connections = vec!["sales".to_owned(), "stock".to_owned()];
-    Settings { allow_writes: true, connections, deduplicate: false, ..Settings::default() }
+    let policy = Policy { mode: Mode::ReadWrite, ..Policy::default() };
+    Settings { policy, connections, ..Settings::default() }
 }
 
 #[test]
@@ -120,7 +122,7 @@ async fn nothing_is_opened_before_a_tool_is_called_and_a_failure_can_be_mended()
             let backend: Arc<dyn registry_core::Backend> = Arc::new(crate::world::engine());
             let state = registry_core::registry::StateLocation::Ephemeral;
             let connections = vec![("main".to_owned(), backend)];
-            Ok(registry_core::QueryRegistry::open(Default::default(), state, connections).await?)
+            Ok(registry_core::QueryRegistry::open(Default::default(), state, connections).await?.into())
         })
     }));
     let (client, ..) = connect(Settings::default(), lazy).await;

@@ -15,7 +15,7 @@ use registry_core::{Backend, QueryRegistry};
 use rmcp::model::{CallToolRequestParams, CallToolResult};
 use serde_json::{Value, json};
 
-use crate::world::{Client, connect, text};
+use crate::world::{Client, connect, remote, text};
 
 /// One of each kind that an eye cannot see, and a line that looks like ours.
 const HOSTILE: &str = "A\u{0}\u{7}\u{8}\u{1b}[2J\u{7f}\u{85}\u{9b}31m\u{ad}\u{200b}\u{200e}\u{200f}\u{202a}\u{202e}\u{2028}\
@@ -79,7 +79,7 @@ impl Planted {
         let columns = [(HOSTILE, HOSTILE), ("n", "NUMBER")];
         let rows = vec![vec![json!(HOSTILE), json!(1)], vec![json!({HOSTILE: [HOSTILE]}), json!(2)]];
         let error = ErrorInfo::new(ErrorKind::Sql, format!("no such table: {HOSTILE}")).with_code(7, HOSTILE);
-        let engine = ScriptedBackend::remote()
+        let engine = remote()
             .names_statements(format!("statement {HOSTILE}"))
             .on(format!("rows {SLY}"), Script::at_once().with_rows(&columns, rows))
             .on("wrong", Script::at_once().then_fails(error))
@@ -237,7 +237,7 @@ async fn a_hundred_thousand_random_cells_come_exact_in_one_form_and_harmless_in_
     let names: Vec<String> = (0..10).map(|n| format!("c{n}")).collect();
     let columns: Vec<(&str, &str)> = names.iter().map(|name| (name.as_str(), "TEXT")).collect();
     let script = Script::at_once().with_rows(&columns, rows.clone());
-    let world = crate::world::World::over(ScriptedBackend::remote().on("cells", script)).await;
+    let world = crate::world::World::over(remote().on("cells", script)).await;
     let mut answer = world.call("async_execute_query", json!({"sql": "cells"})).await;
     let id = answer.str("query_id").to_owned();
     let mut read: Vec<Value> = Vec::new();

@@ -9,6 +9,7 @@
 mod announced;
 mod answers;
 mod arguments;
+mod confirming;
 mod ending;
 mod export;
 mod hostile;

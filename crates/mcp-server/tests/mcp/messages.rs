@@ -25,7 +25,7 @@ fn id() -> QueryId {
 
 /// A query of the registry, made to look as the test wants it.
 async fn query(status: QueryStatus) -> QuerySnapshot {
-    let backend: std::sync::Arc<dyn Backend> = std::sync::Arc::new(ScriptedBackend::remote());
+    let backend: std::sync::Arc<dyn Backend> = std::sync::Arc::new(remote());
     let state = registry_core::registry::StateLocation::Ephemeral;
     let registry =
         QueryRegistry::open(Default::default(), state, vec![("main".to_owned(), backend)]).await.unwrap();

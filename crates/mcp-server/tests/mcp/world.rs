@@ -6,6 +6,7 @@ use std::time::Duration;
 use mcp_server::Server;
 use mcp_server::config::Settings;
 use mcp_server::lazy::LazyRegistry;
+use registry_core::backend::Fence;
 use registry_core::registry::{RegistryConfig, StateLocation};
 use registry_core::testing::scripted::{Script, ScriptedBackend};
 use registry_core::{Backend, QueryRegistry};
@@ -52,11 +53,16 @@ impl Answer {
     }
 }
 
+/// An engine that refuses what writes, so that it may be sent what nobody else understands.
+pub(crate) fn remote() -> ScriptedBackend {
+    ScriptedBackend::remote().with_fence(Fence::engine("It refuses what writes."))
+}
+
 /// An engine: `quick` ends at once, `slow` after twenty seconds, `endless` never, `wrong` with an error.
 pub(crate) fn engine() -> ScriptedBackend {
     use registry_core::error::{ErrorInfo, ErrorKind};
     let wrong = ErrorInfo::new(ErrorKind::Sql, "no such table: ordes").with_code(2003, "002003");
-    ScriptedBackend::remote()
+    remote()
         .on("quick", Script::at_once())
         .on("slow", Script::runs_for(Duration::from_secs(20)))
         .on("endless", Script::never_ends())

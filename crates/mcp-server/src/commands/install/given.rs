@@ -109,8 +109,8 @@ mod tests {
             Vec::<String>::new()
         );
         assert_eq!(
-            args(&["install", "cursor", "--max-running", "2", "--allow-writes", "--on-exit", "cancel"]),
-            ["--allow-writes", "--max-running", "2", "--on-exit", "cancel"]
+            args(&["install", "cursor", "--max-running", "2", "--mode", "read-write", "--on-exit", "cancel"]),
+            ["--mode", "read-write", "--max-running", "2", "--on-exit", "cancel"]
         );
     }
 
