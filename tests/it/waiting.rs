@@ -237,3 +237,57 @@ async fn the_engine_is_asked_less_and_less_often() {
     assert_eq!(times, [250, 500, 1000, 2000, 3500, 5500, 9500, 14_500]);
     world.close(registry).await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_engine_that_announces_the_end_is_asked_half_as_often() {
+    let script = Script::runs_for(Duration::from_secs(3600));
+    let world = World::around(ScriptedBackend::embedded().by_default(script));
+    let registry = world.open().await;
+    let id = submit(&registry, "select 1").await;
+    registry.wait_for_end(id, PATIENCE).await.unwrap();
+    let checks = world.engine.calls(Call::Check);
+    assert!((300..=400).contains(&checks), "{checks} checks for an hour");
+    world.close(registry).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn with_nobody_waiting_the_engine_is_asked_half_as_often() {
+    let script = Script::runs_for(Duration::from_secs(3600));
+    let world = World::around(ScriptedBackend::remote().by_default(script));
+    let registry = world.open().await;
+    let id = submit(&registry, "select 1").await;
+    tokio::time::sleep(Duration::from_secs(3700)).await;
+    let snapshot = registry.get_snapshot(id).await.unwrap().unwrap();
+    assert_eq!(snapshot.status, QueryStatus::Succeeded);
+    let checks = world.engine.calls(Call::Check);
+    assert!((300..=400).contains(&checks), "{checks} checks for an hour");
+    world.close(registry).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_quick_statement_is_seen_to_end_within_300_ms_at_three_calls() {
+    for millis in [1, 50, 100, 200, 250] {
+        let script = Script::runs_for(Duration::from_millis(millis));
+        let world = World::around(ScriptedBackend::remote().by_default(script));
+        let registry = world.open().await;
+        let start = Instant::now();
+        let id = submit(&registry, "select 1").await;
+        registry.wait_for_end(id, PATIENCE).await.unwrap();
+        let late = start.elapsed().saturating_sub(Duration::from_millis(millis));
+        assert!(late <= Duration::from_millis(300), "{millis} ms: {late:?} late");
+        let calls = [Call::Submit, Call::Check, Call::Fetch, Call::Lookup];
+        assert_eq!(calls.map(|call| world.engine.calls(call)), [1, 1, 1, 0], "{millis} ms");
+        world.close(registry).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_statement_of_a_minute_costs_at_most_twenty_calls() {
+    let world = World::around(ScriptedBackend::remote().by_default(Script::runs_for(MINUTE)));
+    let registry = world.open().await;
+    let id = submit(&registry, "select 1").await;
+    registry.wait_for_end(id, PATIENCE).await.unwrap();
+    let calls = [Call::Submit, Call::Check, Call::Fetch, Call::Lookup].map(|call| world.engine.calls(call));
+    assert!(calls.iter().sum::<usize>() <= 20, "{calls:?}");
+    world.close(registry).await;
+}

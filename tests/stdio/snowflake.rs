@@ -1,7 +1,7 @@
 //! The binary against the stand-in for Snowflake, killed and restarted.
 
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
 use support::fake_snowflake::FakeSnowflake;
@@ -153,6 +153,48 @@ fn a_server_that_leaves_in_order_leaves_the_statement_running() {
         let page = server.call("query_result", json!({ "query_id": id, "wait_seconds": 30 }));
         assert_eq!(page["rows"], json!([[7]]), "{api}: {page}");
     }
+}
+
+/// What a statement of a fifth of a second costs in calls, and how long after its end the agent has the answer.
+#[expect(clippy::panic, reason = "a test that cannot go on says so and stops")]
+fn quick_statement(api: &'static str) -> (u64, Duration) {
+    let site = Site::new(api);
+    let mut server = site.serve();
+    // The first one signs in.
+    server.call("async_execute_query", json!({ "sql": "select 1", "wait_seconds": 20 }));
+    for tries in 0..10 {
+        let sql = format!("select 7 as try_{tries} /* fake: runs=0.2 */");
+        let answer = server.call("async_execute_query", json!({ "sql": sql, "wait_seconds": 20 }));
+        let answered = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+        assert_eq!(answer["rows"], json!([[7]]), "{api}: {answer}");
+        let handle = answer["remote_query_id"].as_str().unwrap();
+        let at = |event: &str| {
+            let entries = site.service.log.events(event);
+            let entry = entries.iter().find(|entry| entry["handle"] == handle);
+            Duration::from_millis(entry.unwrap()["at_ms"].as_u64().unwrap())
+        };
+        // On a machine that is busy a fifth of a second may have been a whole one.
+        if at("end").saturating_sub(at("submit")) < Duration::from_millis(240) {
+            let report = site.service.query(handle).unwrap();
+            let calls = report["calls"].as_object().unwrap().values().filter_map(Value::as_u64).sum();
+            return (calls, answered.saturating_sub(at("end")));
+        }
+    }
+    panic!("{api}: the machine is too busy to run a statement for a fifth of a second");
+}
+
+#[test]
+fn a_quick_statement_costs_three_calls_at_most_over_the_sql_api_and_is_answered_at_once() {
+    let (calls, late) = quick_statement("sql");
+    assert!((2..=3).contains(&calls) && late < Duration::from_secs(5), "{calls} calls, {late:?} late");
+    println!("{calls} calls, answered {late:?} after its end");
+}
+
+#[test]
+fn a_quick_statement_costs_three_calls_at_most_over_the_driver_protocol_and_is_answered_at_once() {
+    let (calls, late) = quick_statement("driver");
+    assert!((2..=3).contains(&calls) && late < Duration::from_secs(5), "{calls} calls, {late:?} late");
+    println!("{calls} calls, answered {late:?} after its end");
 }
 
 #[test]

@@ -96,6 +96,7 @@ impl From<CallError> for BackendError {
             CallError::Status { status: 429, .. } => ErrorKind::Throttled,
             CallError::Status { status: 401, .. } => ErrorKind::Authentication,
             CallError::Status { status: 403, .. } => ErrorKind::Permission,
+            CallError::Status { status: 300..=399, .. } => ErrorKind::Configuration,
             CallError::Status { status: 408 | 500..=599, .. } => ErrorKind::Unavailable,
             CallError::Status { .. } | CallError::Protocol(_) => ErrorKind::Protocol,
         };

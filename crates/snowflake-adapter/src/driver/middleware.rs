@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use ::http::Extensions;
 use async_trait::async_trait;
-use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, RETRY_AFTER};
+use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, LOCATION, RETRY_AFTER};
 use reqwest::{Request, Response, StatusCode, Url};
 use reqwest_middleware::{Middleware, Next, Result};
 
@@ -12,7 +12,9 @@ use super::error::CallError;
 use crate::wire::driver::Envelope;
 
 /// No answer of this protocol is larger: rows beyond it come in chunks of their own.
-const MAX_BODY: usize = 256 << 20;
+const MAX_ROWS: usize = 256 << 20;
+/// For everything that carries no rows.
+const MAX_CONTROL: usize = 16 << 20;
 
 /// Sends every request to the configured address and lets only whole answers in JSON through.
 #[derive(Debug)]
@@ -33,8 +35,9 @@ impl Middleware for ToBase {
         if let Some(token) = request.headers_mut().get_mut(AUTHORIZATION) {
             token.set_sensitive(true);
         }
+        let most = most_bytes(request.url().path());
         let answer = next.run(request, extensions).await?;
-        checked(answer).await.map_err(reqwest_middleware::Error::middleware)
+        checked(answer, most).await.map_err(reqwest_middleware::Error::middleware)
     }
 }
 
@@ -58,31 +61,57 @@ fn redirected(url: &Url, base: &Url) -> Url {
     moved
 }
 
-async fn checked(mut answer: Response) -> std::result::Result<Response, CallError> {
+/// How large the answer to a request may be.
+fn most_bytes(path: &str) -> usize {
+    let may_have_rows = path.ends_with("/query-request") || path.ends_with("/result");
+    if may_have_rows { MAX_ROWS } else { MAX_CONTROL }
+}
+
+async fn checked(mut answer: Response, most: usize) -> std::result::Result<Response, CallError> {
     let status = answer.status();
     let retry_after = retry_after(&answer);
+    if let Some(host) = elsewhere(&answer) {
+        let message = format!(
+            "a redirect to {host}, which is not followed because that host was not configured; check account and host"
+        );
+        return Err(CallError::Status { status: status.as_u16(), code: None, message, retry_after });
+    }
     let is_page = is_page(&answer);
     let mut body = Vec::new();
     while let Some(piece) = answer.chunk().await.map_err(|error| CallError::from_reqwest(&error))? {
-        if body.len() + piece.len() > MAX_BODY {
-            return Err(CallError::Protocol(format!(
-                "Snowflake's answer is larger than {} MiB",
-                MAX_BODY >> 20
-            )));
+        if body.len() + piece.len() > most {
+            return Err(CallError::Protocol(format!("Snowflake's answer is larger than {} MiB", most >> 20)));
         }
         body.extend_from_slice(&piece);
+        // Not read to its end, which may be far.
+        if status.is_success() && !body.trim_ascii_start().is_empty() && !is_object(&body) {
+            return Err(no_json());
+        }
     }
     if !status.is_success() {
         return Err(refused(status, retry_after, &body));
     }
-    if is_page || !body.trim_ascii_start().starts_with(b"{") {
-        return Err(CallError::Protocol(
-            "the address answered with something other than JSON; check account and host, and whether a proxy \
-             stands between"
-                .to_owned(),
-        ));
+    if is_page || !is_object(&body) {
+        return Err(no_json());
     }
     Ok(Response::from(::http::Response::new(body)))
+}
+
+/// The host that a redirect leads to; the rest of its address may be a secret.
+fn elsewhere(answer: &Response) -> Option<String> {
+    let place = answer.headers().get(LOCATION).filter(|_| answer.status().is_redirection())?;
+    let url = place.to_str().ok().and_then(|place| answer.url().join(place).ok());
+    Some(url.and_then(|url| url.host_str().map(str::to_owned)).unwrap_or_else(|| "nowhere".to_owned()))
+}
+
+fn is_object(body: &[u8]) -> bool {
+    body.trim_ascii_start().starts_with(b"{")
+}
+
+fn no_json() -> CallError {
+    let text = "the address answered with something other than JSON; check account and host, and whether a proxy \
+                stands between";
+    CallError::Protocol(text.to_owned())
 }
 
 fn is_page(answer: &Response) -> bool {
@@ -121,6 +150,16 @@ mod tests {
         let url =
             "https://x.snowflakecomputing.com/q?clientStartTime=12&requestId=a&request_guid=g&requestId=b";
         assert_eq!(moved(url), "http://127.0.0.1:8080/q?clientStartTime=12&requestId=b&request_guid=g");
+    }
+
+    #[test]
+    fn only_answers_that_may_have_rows_may_be_large() {
+        for path in ["/queries/v1/query-request", "/queries/01b2/result"] {
+            assert_eq!(most_bytes(path), MAX_ROWS, "{path}");
+        }
+        for path in ["/session/v1/login-request", "/monitoring/queries/01b2", "/queries/01b2/abort-request"] {
+            assert_eq!(most_bytes(path), MAX_CONTROL, "{path}");
+        }
     }
 
     #[test]

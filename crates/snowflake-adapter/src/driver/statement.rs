@@ -113,7 +113,8 @@ impl Statement {
         let deadline = Instant::now() + self.shared.pool.transport().deadlines().request;
         let (answer, may_have_arrived) = session.persist(Call::Submit(&body), &mark, deadline).await;
         let tried = match answer {
-            Ok(envelope) => Tried::Answered(envelope),
+            Ok(envelope) if envelope.is_answer() => Tried::Answered(envelope),
+            Ok(_) => Tried::Failed { error: no_answer_of_snowflakes(), may_have_arrived: true },
             Err(CallError::SessionEnded) if !may_have_arrived => Tried::SessionGone,
             Err(error) => Tried::Failed { error, may_have_arrived },
         };
@@ -283,6 +284,12 @@ fn found(envelope: &Envelope) -> Result<Lookup, BackendError> {
     }
     let first = first_text(envelope)?;
     Ok(first.filter(|id| is_query_id(id)).map_or(Lookup::Missing, |id| Lookup::Found(RemoteHandle::new(id))))
+}
+
+fn no_answer_of_snowflakes() -> CallError {
+    CallError::Protocol(
+        "the address answered with JSON that is not Snowflake's; check account and host".to_owned(),
+    )
 }
 
 fn no_handle() -> BackendError {

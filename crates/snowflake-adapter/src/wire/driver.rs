@@ -42,6 +42,11 @@ impl Envelope {
         matches!(self.code(), 333_333 | 333_334)
     }
 
+    /// Any answer of Snowflake's says one of both; other JSON comes from somebody else.
+    pub(crate) fn is_answer(&self) -> bool {
+        self.success.is_some() || self.code.is_some()
+    }
+
     /// It says so, and no code speaks against it.
     pub(crate) fn is_success(&self) -> bool {
         self.success == Some(true)

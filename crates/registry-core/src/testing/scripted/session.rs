@@ -146,6 +146,10 @@ impl Session for ScriptedSession {
         }
     }
 
+    fn announces_end(&self) -> bool {
+        self.backend.lifetime == EngineLifetime::Process
+    }
+
     async fn fetch(&mut self, handle: &RemoteHandle, rows: ResultWriter) -> Result<StoredRows, FetchError> {
         match self.begin(Call::Fetch, Logged::Fetched(handle.clone())).await {
             Some(Fault::FetchStalls) => return stall().await,

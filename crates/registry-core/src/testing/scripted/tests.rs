@@ -333,3 +333,10 @@ async fn what_was_sent_and_what_was_left_open_can_be_seen() {
     let mut next = Bench::over(&bench.engine).await;
     assert_eq!(next.check(&handle).await, Progress::NoData);
 }
+
+#[tokio::test(start_paused = true)]
+async fn the_suite_waits_for_a_service_that_does_not_know_its_own_handle_at_first() {
+    let engine = ScriptedBackend::remote().on("endless", Script::never_ends());
+    engine.times(2, Fault::CheckNoData);
+    crate::testing::conformance::a_stopped_statement_ends_as_aborted(&engine, &statements()).await;
+}

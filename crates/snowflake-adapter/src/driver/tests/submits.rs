@@ -76,6 +76,31 @@ async fn an_error_at_once_rejects_the_statement_in_snowflakes_words() {
 }
 
 #[tokio::test]
+async fn json_that_is_no_answer_of_snowflakes_leaves_the_submission_in_doubt() {
+    for body in ["{}", r#"{"error":"no upstream"}"#, r#"{"message":"blocked by policy"}"#] {
+        let server =
+            Server::start(move |seen| if is_statement(seen) { Reply::json(body) } else { usual(seen) }).await;
+        let backend = backend(&server);
+        let answer = Bench::new().submit(&mut session(&backend).await).await;
+        assert!(matches!(answer, Err(SubmitError::Unclear(_))), "{body}: {answer:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_redirected_submission_was_not_sent_and_names_the_host_it_was_sent_to() {
+    let server = Server::start(|seen| {
+        let there = "https://elsewhere.invalid/secret";
+        if is_statement(seen) { Reply::status(307, "").header("Location", there) } else { usual(seen) }
+    })
+    .await;
+    let backend = backend(&server);
+    let answer = Bench::new().submit(&mut session(&backend).await).await;
+    let Err(SubmitError::NotSent(error)) = answer else { panic!("{answer:?}") };
+    assert_eq!(error.0.kind, ErrorKind::Configuration);
+    assert!(error.0.message.contains("elsewhere.invalid") && !error.0.message.contains("secret"), "{error}");
+}
+
+#[tokio::test]
 async fn a_busy_service_gets_the_same_request_again_with_its_reason() {
     let server = Server::start(|seen| {
         let first = is_statement(seen) && !seen.query.contains_key("retryCount");
