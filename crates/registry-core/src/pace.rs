@@ -87,8 +87,8 @@ mod tests {
         for length in lengths(3600) {
             let (looks, late) = checks(length, true);
             let most = match length.as_millis() {
-                ..=200 => 1,
-                ..=60_000 => 18,
+                0..=200 => 1,
+                201..=60_000 => 18,
                 _ => 740,
             };
             assert!(looks <= most, "{looks} checks for {length:?}");
