@@ -4,8 +4,7 @@
 //! ASYNC_QUERY_MCP_LIVE_TEST=1 SNOWFLAKE_ACCOUNT=... cargo test -p integration-tests --test snowflake live
 //! ```
 //!
-//! The connection is the default one, read as the server reads it. It needs a warehouse and, for looking lost statements
-//! up, a database. The statements write nothing.
+//! The connection is the default one, read as the server reads it. It needs a warehouse. The statements write nothing.
 
 use std::io::Write;
 use std::time::Duration;

@@ -185,7 +185,8 @@ async fn a_minute_costs_at_most_twenty_calls_over_the_sql_api() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_minute_costs_at_most_twenty_calls_over_the_driver_protocol() {
     let calls = calls_of_a_minute("driver").await;
-    assert!((5..=20).contains(&calls), "{calls} calls");
+    // The held question stands for most of the looks.
+    assert!((5..=17).contains(&calls), "{calls} calls");
 }
 
 // ---- bad answers
