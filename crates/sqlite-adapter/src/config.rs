@@ -72,11 +72,11 @@ pub struct SqliteLimits {
 impl Default for SqliteLimits {
     fn default() -> Self {
         Self {
-            max_value_bytes: 16 << 20,
-            max_row_bytes: 16 << 20,
+            max_value_bytes: 8 << 20,
+            max_row_bytes: 8 << 20,
             max_sql_bytes: 1 << 20,
             cache_kib: 4 << 10,
-            max_heap_bytes: 160 << 20,
+            max_heap_bytes: 128 << 20,
             max_written_bytes: 16 << 30,
         }
     }

@@ -14,7 +14,7 @@ use rusqlite::types::{ToSql, ToSqlOutput, Type, ValueRef};
 use rusqlite::{Connection, Error, Result, ffi};
 
 use crate::like;
-use crate::stop::Brake;
+use crate::stop::{Brake, Looks};
 
 /// Replaces the functions on `connection`. No value they make is longer than `max_bytes`.
 pub(crate) fn install(connection: &Connection, max_bytes: u32, brake: &Brake) -> Result<()> {
@@ -27,11 +27,12 @@ pub(crate) fn install(connection: &Connection, max_bytes: u32, brake: &Brake) ->
     let texts = Texts::default();
     connection.create_scalar_function("replace", 3, flags, move |call| replace(call, &texts, max_bytes))?;
     for (name, start, end) in [("trim", true, true), ("ltrim", true, false), ("rtrim", false, true)] {
-        let texts = Texts::default();
-        connection.create_scalar_function(name, 2, flags, move |call| trim(call, &texts, start, end))?;
+        let (texts, brake) = (Texts::default(), brake.clone());
+        let trim = move |call: &Context<'_>| trim(call, &texts, start, end, &brake);
+        connection.create_scalar_function(name, 2, flags, trim)?;
     }
-    let texts = Texts::default();
-    connection.create_scalar_function("unhex", 2, flags, move |call| unhex(call, &texts))?;
+    let (texts, slowed) = (Texts::default(), brake.clone());
+    connection.create_scalar_function("unhex", 2, flags, move |call| unhex(call, &texts, &slowed))?;
     like::install(connection, flags, brake)
 }
 
@@ -116,35 +117,39 @@ fn replace(call: &Context<'_>, texts: &Texts, max_bytes: usize) -> Result<Option
     Ok(Some(Text(replaced)))
 }
 
-fn trim(call: &Context<'_>, texts: &Texts, start: bool, end: bool) -> Result<Option<String>> {
+fn trim(call: &Context<'_>, texts: &Texts, start: bool, end: bool, brake: &Brake) -> Result<Option<String>> {
     if any_null(call, 2) {
         return Ok(None);
     }
     let (text, set) = (texts.of(call.get_raw(0))?, texts.of(call.get_raw(1))?);
     let (text, set) = (String::from_utf8_lossy(&text), String::from_utf8_lossy(&set));
-    let set: HashSet<char> = set.chars().collect();
+    let mut looks = Looks::at(brake);
+    let set: HashSet<char> = set.chars().take_while(|_| looks.goes_on()).collect();
+    let mut trimmed = |letter: char| looks.goes_on() && set.contains(&letter);
     let mut rest = text.as_ref();
     if start {
-        rest = rest.trim_start_matches(|letter| set.contains(&letter));
+        rest = rest.trim_start_matches(&mut trimmed);
     }
     if end {
-        rest = rest.trim_end_matches(|letter| set.contains(&letter));
+        rest = rest.trim_end_matches(&mut trimmed);
     }
+    looks.finished()?;
     Ok(Some(rest.to_owned()))
 }
 
 /// Pairs of hexadecimal digits as bytes; letters of the second argument may stand between the pairs.
-fn unhex(call: &Context<'_>, texts: &Texts) -> Result<Option<Vec<u8>>> {
+fn unhex(call: &Context<'_>, texts: &Texts, brake: &Brake) -> Result<Option<Vec<u8>>> {
     if any_null(call, 2) {
         return Ok(None);
     }
     let (text, skipped) = (texts.of(call.get_raw(0))?, texts.of(call.get_raw(1))?);
     let (text, skipped) = (String::from_utf8_lossy(&text), String::from_utf8_lossy(&skipped));
-    let skipped: HashSet<char> = skipped.chars().collect();
+    let mut looks = Looks::at(brake);
+    let skipped: HashSet<char> = skipped.chars().take_while(|_| looks.goes_on()).collect();
     let mut bytes = Vec::with_capacity(text.len() / 2);
     // A NUL ends a text here, as it does for SQLite.
     let mut letters = text.chars().take_while(|letter| *letter != '\0');
-    while let Some(high) = letters.next() {
+    while let Some(high) = letters.next().filter(|_| looks.goes_on()) {
         match (high.to_digit(16), high) {
             (Some(high), _) => {
                 let Some(low) = letters.next().and_then(|low| low.to_digit(16)) else { return Ok(None) };
@@ -154,6 +159,7 @@ fn unhex(call: &Context<'_>, texts: &Texts) -> Result<Option<Vec<u8>>> {
             (None, _) => return Ok(None),
         }
     }
+    looks.finished()?;
     Ok(Some(bytes))
 }
 

@@ -10,12 +10,12 @@
 //! defensive switches and the ceilings of [`SqliteLimits`]. With writes allowed it may change data and tables, but
 //! ATTACH, extensions, temporary objects, settings and the schema tables stay out of reach.
 //!
-//! **What a statement may use.** Values up to 16 MiB bound the longest step that nothing can interrupt: about two
-//! seconds for a `LIKE` made for the purpose, milliseconds for ordinary work. Functions that would take hours in one
-//! step are replaced by ones that take linear time, or refused. Sorts spill to unlinked temporary files in SQLite's
-//! usual directory (`SQLITE_TMPDIR`, `TMPDIR`, `/var/tmp`, `/tmp`), up to a ceiling. SQLite counts memory for the whole
-//! process only: its hard heap limit is a last line that fails one statement instead of losing the process, and the
-//! journal, which shares it, may see that moment too.
+//! **What a statement may use.** Values and rows up to 8 MiB. Functions that would take hours in one step are replaced by
+//! ones that take linear time or can be stopped, or refused. A statement that was told to stop, and is still at a step
+//! that nothing interrupts, is given up after a second: its end is told, it can commit nothing any more, and its thread
+//! goes when the step is over. Sorts spill to unlinked temporary files in SQLite's usual directory (`SQLITE_TMPDIR`,
+//! `TMPDIR`, `/var/tmp`, `/tmp`), up to a ceiling. SQLite counts memory for the whole process only: its hard heap limit
+//! fails the statement that meets it, and the journal, which shares it, tries again what it could not write.
 
 mod backend;
 mod compile;

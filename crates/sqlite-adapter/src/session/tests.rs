@@ -141,7 +141,7 @@ async fn a_write_that_was_given_up_is_never_seen() {
 async fn threads_that_were_given_up_do_not_pile_up() {
     let world = World::new(false);
     let mut held = Vec::new();
-    for _ in 0..8 {
+    for _ in 0..4 {
         let (session, handle) = world.held("SELECT hold()").await;
         world.cancel(&handle);
         held.push((session, handle));

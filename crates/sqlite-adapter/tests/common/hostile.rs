@@ -3,10 +3,10 @@
 /// Gives `n(i)` without end.
 const ENDLESS: &str = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n)";
 
-/// About 16 MB of zeros as text, different in every row, so that nothing is computed once for all.
-const ZEROS: &str = "substr(hex(zeroblob(8000000)), 1 + i % 7)";
-/// A list of about 8 million numbers as JSON text.
-const LIST: &str = "'[' || replace(substr(hex(zeroblob(3900000)), 1 + i % 7), '0', '1,') || '1]'";
+/// About 8 MB of zeros as text, different in every row, so that nothing is computed once for all.
+const ZEROS: &str = "substr(hex(zeroblob(4000000)), 1 + i % 7)";
+/// A list of about 4 million numbers as JSON text.
+const LIST: &str = "'[' || replace(substr(hex(zeroblob(1900000)), 1 + i % 7), '0', '1,') || '1]'";
 
 /// Names and statements.
 pub(crate) fn statements() -> Vec<(&'static str, String)> {
@@ -27,7 +27,7 @@ const JOIN: &str =
 const OVER_ALL_NUMBERS: &[(&str, &str)] = &[
     ("a loop", "SELECT count(*) FROM n"),
     ("rows", "SELECT i, i * 2, 'row ' || i FROM n"),
-    ("large rows", "SELECT i, hex(zeroblob(4000000)) FROM n"),
+    ("large rows", "SELECT i, hex(zeroblob(2000000)) FROM n"),
     ("a sort", "SELECT i FROM n ORDER BY i * 7919 % 1000003"),
     ("a sort of large values", "SELECT i FROM n ORDER BY randomblob(8000000)"),
     ("groups", "SELECT i % 1000003, count(*) FROM n GROUP BY 1"),
@@ -39,17 +39,17 @@ const OVER_ALL_NUMBERS: &[(&str, &str)] = &[
 
 /// Calls that take long steps over large values.
 fn calls() -> Vec<(&'static str, String)> {
-    let paths: Vec<_> = (0..62).map(|at| format!("'$[{}]'", 7_700_000 + at)).collect();
-    let values: Vec<_> = (0..31).map(|at| format!("'$[{}]', 2", 7_700_000 + at)).collect();
+    let paths: Vec<_> = (0..62).map(|at| format!("'$[{}]'", 3_700_000 + at)).collect();
+    let values: Vec<_> = (0..31).map(|at| format!("'$[{}]', 2", 3_700_000 + at)).collect();
     let same = vec!["t COLLATE NOCASE"; 63].join(", ");
     let many = |times: usize, of: &str| vec![of; times].join(", ");
     vec![
         ("replace", format!("replace({ZEROS}, '0', 'a')")),
-        ("replace of a long pattern", format!("replace({ZEROS}, hex(zeroblob(4000000)) || '1', '')")),
-        ("instr", format!("instr({ZEROS}, hex(zeroblob(4000000)) || '1')")),
-        ("trim", format!("trim({ZEROS}, hex(randomblob(4000000)) || '0')")),
-        ("hex", "hex(randomblob(8000000 + i % 7))".to_owned()),
-        ("unhex", format!("unhex(replace({ZEROS}, '0', '-'), hex(zeroblob(4000000)) || '-')")),
+        ("replace of a long pattern", format!("replace({ZEROS}, hex(zeroblob(2000000)) || '1', '')")),
+        ("instr", format!("instr({ZEROS}, hex(zeroblob(2000000)) || '1')")),
+        ("trim", format!("trim({ZEROS}, hex(randomblob(2000000)) || '0')")),
+        ("hex", "hex(randomblob(4000000 + i % 7))".to_owned()),
+        ("unhex", format!("unhex(replace({ZEROS}, '0', '-'), hex(zeroblob(2000000)) || '-')")),
         ("like", format!("{ZEROS} LIKE '%' || hex(zeroblob(48)) || '1'")),
         ("like with an escape", format!("{ZEROS} LIKE '%' || hex(zeroblob(48)) || '1' ESCAPE '!'")),
         (
@@ -60,7 +60,7 @@ fn calls() -> Vec<(&'static str, String)> {
         ("glob", format!("{ZEROS} GLOB '*' || hex(zeroblob(48)) || '1'")),
         ("glob of sets", format!("{ZEROS} GLOB '*' || replace(hex(zeroblob(9)), '0', '[^1]') || '1'")),
         ("upper and lower", format!("upper(lower(upper({ZEROS})))")),
-        ("quote", "quote(zeroblob(7000000 + i % 7))".to_owned()),
+        ("quote", "quote(zeroblob(3500000 + i % 7))".to_owned()),
         ("soundex", format!("soundex({ZEROS})")),
         ("strftime", format!("strftime({ZEROS}, 'now')")),
         ("printf", format!("printf('%*.*s%Q', 3000000, 3000000, {ZEROS}, i)")),
