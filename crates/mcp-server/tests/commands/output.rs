@@ -60,7 +60,7 @@ fn the_exit_code_tells_what_to_do_next() {
     ] {
         let ran = state.run(arguments);
         assert_eq!(ran.code, code, "{arguments:?}: {ran:?}");
-        assert_eq!(ran.err.is_empty(), false, "{arguments:?}");
+        assert!(!ran.err.is_empty(), "{arguments:?}");
         assert_eq!(ran.out.is_empty(), code != 0, "{arguments:?}");
     }
 }
