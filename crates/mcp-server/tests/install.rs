@@ -250,7 +250,7 @@ fn what_the_user_changed_in_between_stays() {
 }
 
 #[test]
-fn an_entry_that_runs_something_else_is_not_taken_out() {
+fn an_entry_that_runs_something_else_is_not_taken_out_and_not_replaced_unsaid() {
     let home = Home::new();
     let file = home.project().join(".mcp.json");
     let text = "{\"mcpServers\": {\"async-query\": {\"command\": \"other\"}}}";
@@ -259,6 +259,8 @@ fn an_entry_that_runs_something_else_is_not_taken_out() {
     assert_eq!(refused.status.code(), Some(2));
     assert!(err(&refused).contains("something else"), "{}", err(&refused));
     assert_eq!(fs::read_to_string(&file).unwrap(), text);
+    let shown = home.run(&["install", "claude-code", "--project", "--dry-run"]);
+    assert!(err(&shown).contains("replaces an entry") && err(&shown).contains("--name"), "{}", err(&shown));
     let absent = home.run(&["uninstall", "cursor", "--yes"]);
     assert_eq!(absent.status.code(), Some(0));
     assert!(err(&absent).contains("no entry"), "{}", err(&absent));

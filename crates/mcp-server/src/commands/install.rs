@@ -12,7 +12,7 @@ use clap::Args;
 use serde_json::{Map, Value};
 
 use crate::call::now;
-use crate::clients::entry::Entry;
+use crate::clients::entry::{Entry, runs_this_server};
 use crate::clients::file::ConfigFile;
 use crate::clients::places::{Places, System, absolute};
 use crate::clients::undo::{Undo, named, undo};
@@ -85,6 +85,11 @@ pub async fn install(args: InstallArgs) -> anyhow::Result<ExitCode> {
             .say(&format!("{:?} is registered with {} already", place.name, place.client.name()))
             .await;
     }
+    if place.fitting(named(before, place.client.key(), &place.name))?.is_some_and(|old| !place.is_ours(&old))
+    {
+        let other = format!("this replaces an entry {:?} that runs something else", place.name);
+        stdio::tell(&format!("async-query-mcp: {other}; --name keeps both\n")).await;
+    }
     if !place.agreed(&file, &after).await? {
         return Ok(ExitCode::FAILURE);
     }
@@ -105,11 +110,11 @@ pub async fn uninstall(args: UninstallArgs) -> anyhow::Result<ExitCode> {
     let place = Place::find(args.client, args.place, &directory)?;
     let file = ConfigFile::read(&place.path)?;
     let before = file.text().unwrap_or_default();
-    let (key, executable) = (place.client.key(), executable::path()?);
+    let key = place.client.key();
     let Some(entry) = place.fitting(named(before, key, &place.name))? else {
         return place.say(&format!("{} has no entry {:?}", file.path().display(), place.name)).await;
     };
-    if !crate::clients::entry::runs_this_server(&entry, &executable) {
+    if !place.is_ours(&entry) {
         bail!(
             "{:?} in {} runs something else; name another entry with --name, or remove it by hand",
             place.name,
@@ -118,7 +123,7 @@ pub async fn uninstall(args: UninstallArgs) -> anyhow::Result<ExitCode> {
     }
     let backups = file.backups();
     let texts: Vec<String> = backups.iter().map(|(_, text)| text.clone()).collect();
-    let Some(undo) = place.fitting(undo(before, &texts, key, &place.name, &executable))? else {
+    let Some(undo) = place.fitting(undo(before, &texts, key, &place.name, &place.executable))? else {
         return Ok(ExitCode::SUCCESS);
     };
     let after = match &undo {
@@ -169,6 +174,7 @@ struct Place {
     client: Client,
     path: PathBuf,
     name: String,
+    executable: PathBuf,
     yes: bool,
     dry_run: bool,
 }
@@ -186,7 +192,12 @@ impl Place {
                     "there is no home directory to find the file in; name it with --file".to_owned(),
             })
         };
-        Ok(Self { client, path, name: args.name, yes: args.yes, dry_run: args.dry_run })
+        let executable = executable::path()?;
+        Ok(Self { client, path, name: args.name, executable, yes: args.yes, dry_run: args.dry_run })
+    }
+
+    fn is_ours(&self, entry: &Value) -> bool {
+        runs_this_server(entry, &self.executable)
     }
 
     /// A broken file is the user's to mend.
