@@ -9,18 +9,20 @@ use std::fmt::Write as _;
 use registry_core::clock::Timestamp;
 use registry_core::error::ErrorInfo;
 use registry_core::record::RemotePhase;
-use registry_core::results::{ColumnMeta, Row};
+use registry_core::results::{ColumnMeta, CutCell, Row};
 use registry_core::snapshot::QuerySnapshot;
 use rmcp::model::{CallToolResult, ContentBlock, ProgressNotificationParam};
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use crate::page::cut_text;
-use crate::visible::{VisibleText, visible, visible_json};
+use crate::page::{cut_text, utf16};
+use crate::visible::{VisibleText, is_hidden, visible, visible_json};
 
 /// Longer messages of an engine are cut.
 pub const MESSAGE_CHARS: usize = 3000;
+/// The longest spelling of one character.
+const SPELLED_CHARS: usize = 9;
 /// Fields that stand elsewhere in the text: the message above, the rows as CSV, the next step at the end.
 const SHOWN_ELSEWHERE: [&str; 4] = ["message", "rows", "queries", "next"];
 
@@ -162,10 +164,31 @@ pub struct RowFacts {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "u64")]
     pub truncated_cells: Option<usize>,
+    /// The first of them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub cut_cells: Vec<CutFacts>,
     /// Columns left out at the right.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "u64")]
     pub hidden_columns: Option<usize>,
+}
+
+/// A cell that was cut.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+#[schemars(inline)]
+pub struct CutFacts {
+    /// Its row in the whole result, as `offset` counts.
+    pub row: u64,
+    /// Its column, counted from 0.
+    pub column: usize,
+    /// Its length.
+    pub characters: u64,
+}
+
+impl From<&CutCell> for CutFacts {
+    fn from(cut: &CutCell) -> Self {
+        Self { row: cut.row, column: cut.column, characters: cut.characters }
+    }
 }
 
 impl QueryFacts {
@@ -242,9 +265,21 @@ fn phase_word(phase: RemotePhase) -> Option<&'static str> {
     }
 }
 
-/// A message cut to what an answer can carry.
+/// A message cut to what an answer can carry, also when much of it has to be spelled out.
 pub fn short(message: &str) -> String {
-    cut_text(message, MESSAGE_CHARS).unwrap_or_else(|| message.to_owned())
+    let mut shown = 0;
+    let fits = message.chars().take_while(|&c| {
+        shown += if is_hidden(c) { SPELLED_CHARS } else { 1 };
+        shown <= MESSAGE_CHARS
+    });
+    cut_text(message, fits.count()).unwrap_or_else(|| message.to_owned())
+}
+
+/// What `facts` take in the longer of their two forms.
+pub fn size_of(facts: &impl Serialize) -> usize {
+    let value = serde_json::to_value(facts).unwrap_or_default();
+    let text = value.as_object().map(|fields| text_of(fields, None)).unwrap_or_default();
+    utf16(&value.to_string()).max(utf16(text.as_str()))
 }
 
 /// A success: `facts` as structured content, and as text with `table` as the rows.

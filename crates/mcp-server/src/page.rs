@@ -5,19 +5,21 @@
 //! next page; only when a single row is too large are cells cut further and at last columns left out. Whatever is
 //! missing is counted.
 
-use registry_core::registry::QueryPage;
-use registry_core::results::{ColumnMeta, Row};
+use std::collections::HashMap;
+
+use registry_core::registry::{AbridgedPage, QueryPage};
+use registry_core::results::{ColumnMeta, CutCell, Row};
 use serde_json::Value;
 
 use crate::csv::{self, Hidden};
 use crate::visible::VisibleText;
 
 /// Cells longer than this many characters are cut.
-pub const CELL_CHARS: usize = 1000;
+pub const CELL_CHARS: usize = 2048;
 /// Column names longer than this are cut.
 const NAME_CHARS: usize = 200;
 /// Tried in this order until one row fits.
-const CELL_LIMITS: [usize; 4] = [CELL_CHARS, 200, 40, 8];
+const CELL_LIMITS: [usize; 5] = [CELL_CHARS, 1000, 200, 40, 8];
 
 /// Rows that fit, and what had to be left out.
 #[derive(Debug, Clone, PartialEq)]
@@ -30,8 +32,8 @@ pub struct FittedPage {
     pub csv: VisibleText,
     /// Rows follow after this page.
     pub has_more: bool,
-    /// Cells that were cut.
-    pub truncated_cells: usize,
+    /// Cells that were cut, with the size of each.
+    pub cuts: Vec<CutCell>,
     /// Columns that were left out at the right.
     pub hidden_columns: usize,
 }
@@ -53,23 +55,38 @@ impl Size {
     }
 }
 
+/// What is known of cells that came cut already: their sizes, by row within the page and column.
+type Sizes = HashMap<(usize, usize), u64>;
+
 /// Fits `page` into `budget` characters for each form.
 pub fn fit(page: &QueryPage, budget: usize) -> FittedPage {
-    let (cell_limit, width) = shape_of_a_row(page, budget);
+    fit_sized(page, &Sizes::new(), budget)
+}
+
+/// As [`fit`], for a page whose longest cells were cut when they were read.
+pub fn fit_abridged(page: &AbridgedPage, budget: usize) -> FittedPage {
+    let AbridgedPage { page, cuts } = page;
+    let within = |row: u64| usize::try_from(row.saturating_sub(page.offset)).unwrap_or(usize::MAX);
+    let sizes = cuts.iter().map(|cut| ((within(cut.row), cut.column), cut.characters)).collect();
+    fit_sized(page, &sizes, budget)
+}
+
+fn fit_sized(page: &QueryPage, sizes: &Sizes, budget: usize) -> FittedPage {
+    let (cell_limit, width) = shape_of_a_row(page, sizes, budget);
     let columns: Vec<ColumnMeta> =
         page.columns.iter().take(width).map(|c| cut_column(c, cell_limit)).collect();
     let mut csv = header(&columns);
     let mut fitted = FittedPage {
         csv: VisibleText::default(),
         has_more: page.has_more,
-        truncated_cells: 0,
+        cuts: Vec::new(),
         hidden_columns: page.columns.len() - width,
         rows: Vec::new(),
         columns,
     };
     let mut size = size_of_columns(&fitted.columns);
-    for row in &page.rows {
-        let (row, cuts) = cut_row(row, width, cell_limit);
+    for (place, row) in page.rows.iter().enumerate() {
+        let (row, cuts) = cut_row(row, place, sizes, width, cell_limit);
         let line = csv_line(&row);
         size = size.plus(size_of_row(&row, &line));
         // One row is always sent: a page without rows would make the reader ask for the same page for ever.
@@ -79,7 +96,12 @@ pub fn fit(page: &QueryPage, budget: usize) -> FittedPage {
         }
         csv.push('\n');
         csv.push_str(&line);
-        fitted.truncated_cells += cuts;
+        let row_in_result = page.offset + place as u64;
+        fitted.cuts.extend(cuts.into_iter().map(|(column, characters)| CutCell {
+            row: row_in_result,
+            column,
+            characters,
+        }));
         fitted.rows.push(row);
     }
     fitted.csv = VisibleText::new(csv);
@@ -87,29 +109,29 @@ pub fn fit(page: &QueryPage, budget: usize) -> FittedPage {
 }
 
 /// The longest cells and the most columns with which the header and the first row fit.
-fn shape_of_a_row(page: &QueryPage, budget: usize) -> (usize, usize) {
+fn shape_of_a_row(page: &QueryPage, sizes: &Sizes, budget: usize) -> (usize, usize) {
     let width = page.columns.len();
     for limit in CELL_LIMITS {
-        if size_of_first_columns(page, width, limit).fits(budget) {
+        if size_of_first_columns(page, sizes, width, limit).fits(budget) {
             return (limit, width);
         }
     }
     let narrowest = CELL_LIMITS[CELL_LIMITS.len() - 1];
     let mut size = Size::default();
     let fitting = (0..width).take_while(|&place| {
-        size = size.plus(size_of_one_column(page, place, narrowest));
+        size = size.plus(size_of_one_column(page, sizes, place, narrowest));
         size.fits(budget)
     });
     (narrowest, fitting.count().clamp(1, width.max(1)).min(width))
 }
 
-fn size_of_first_columns(page: &QueryPage, width: usize, limit: usize) -> Size {
-    (0..width).map(|place| size_of_one_column(page, place, limit)).fold(Size::default(), Size::plus)
+fn size_of_first_columns(page: &QueryPage, sizes: &Sizes, width: usize, limit: usize) -> Size {
+    (0..width).map(|place| size_of_one_column(page, sizes, place, limit)).fold(Size::default(), Size::plus)
 }
 
 /// What a column and its cell in the first row take. The brackets of the whole count for every column, so the sum is
 /// a little too large and never too small.
-fn size_of_one_column(page: &QueryPage, place: usize, limit: usize) -> Size {
+fn size_of_one_column(page: &QueryPage, sizes: &Sizes, place: usize, limit: usize) -> Size {
     let size = page
         .columns
         .get(place)
@@ -117,7 +139,8 @@ fn size_of_one_column(page: &QueryPage, place: usize, limit: usize) -> Size {
         .unwrap_or_default();
     match page.rows.first().and_then(|row| row.get(place)) {
         Some(cell) => {
-            let row = vec![cut_cell(cell, limit).unwrap_or_else(|| cell.clone())];
+            let cut = cut_cell(cell, limit, sizes.get(&(0, place)).copied());
+            let row = vec![cut.map_or_else(|| cell.clone(), |(text, _)| Value::from(text))];
             size.plus(size_of_row(&row, &csv_line(&row)))
         }
         None => size,
@@ -159,25 +182,55 @@ fn cut_column(column: &ColumnMeta, limit: usize) -> ColumnMeta {
     ColumnMeta { name: short(&column.name), kind: short(&column.kind) }
 }
 
-fn cut_row(row: &Row, width: usize, limit: usize) -> (Row, usize) {
-    let mut cuts = 0;
-    let cells = row.iter().take(width).map(|cell| match cut_cell(cell, limit) {
-        Some(cut) => {
-            cuts += 1;
-            cut
+/// The row as it is shown, and which of its cells were cut: their columns and sizes.
+fn cut_row(row: &Row, place: usize, sizes: &Sizes, width: usize, limit: usize) -> (Row, Vec<(usize, u64)>) {
+    let mut cuts = Vec::new();
+    let cells = row.iter().take(width).enumerate().map(|(column, cell)| {
+        match cut_cell(cell, limit, sizes.get(&(place, column)).copied()) {
+            Some((text, characters)) => {
+                cuts.push((column, characters));
+                Value::from(text)
+            }
+            None => cell.clone(),
         }
-        None => cell.clone(),
     });
     let cells = cells.collect();
     (cells, cuts)
 }
 
-fn cut_cell(cell: &Value, limit: usize) -> Option<Value> {
+/// The beginning of a long cell with its size, and the size; `known` is the size of a cell that came cut.
+fn cut_cell(cell: &Value, limit: usize, known: Option<u64>) -> Option<(String, u64)> {
     match cell {
-        Value::String(text) => cut_text(text, limit).map(Value::String),
-        Value::Array(_) | Value::Object(_) => cut_text(&cell.to_string(), limit).map(Value::String),
+        Value::String(text) => cut_long(text, limit, known),
+        Value::Array(_) | Value::Object(_) => cut_long(&cell.to_string(), limit, known),
         Value::Null | Value::Bool(_) | Value::Number(_) => None,
     }
+}
+
+fn cut_long(text: &str, limit: usize, known: Option<u64>) -> Option<(String, u64)> {
+    if known.is_none() && text.len() <= limit {
+        return None;
+    }
+    let end = match (text.char_indices().nth(limit), known) {
+        (Some((end, _)), _) => end,
+        (None, Some(_)) => text.len(),
+        (None, None) => return None,
+    };
+    let characters = known.unwrap_or_else(|| text.chars().count() as u64);
+    Some((format!("{}…(cut, {} characters in all)", &text[..end], grouped(characters)), characters))
+}
+
+/// A number with its thousands apart: `5,242,880`.
+fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut out = String::new();
+    for (place, digit) in digits.chars().enumerate() {
+        if place > 0 && (digits.len() - place).is_multiple_of(3) {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    out
 }
 
 /// The first `limit` characters and how many more there are; `None` if nothing is to be cut.
@@ -223,7 +276,7 @@ mod tests {
         let fitted = fit(&page, 1000);
         assert_eq!(fitted.rows, page.rows);
         assert_eq!(fitted.csv.as_str(), "id,name\n1,a\n2,\n3,\"\"");
-        assert_eq!((fitted.has_more, fitted.truncated_cells, fitted.hidden_columns), (false, 0, 0));
+        assert_eq!((fitted.has_more, fitted.cuts.len(), fitted.hidden_columns), (false, 0, 0));
     }
 
     #[test]
@@ -238,11 +291,21 @@ mod tests {
 
     #[test]
     fn a_cell_at_the_limit_is_whole_and_one_past_it_is_cut() {
-        let page = page(&["text"], vec![json!(["é".repeat(1000)]), json!(["é".repeat(1001)])]);
+        let page = page(&["text"], vec![json!(["é".repeat(2048)]), json!(["é".repeat(2049)])]);
         let fitted = fit(&page, 10_000);
         assert_eq!(fitted.rows[0], page.rows[0]);
-        assert_eq!(fitted.rows[1][0], format!("{}…[+1 chars]", "é".repeat(1000)));
-        assert_eq!(fitted.truncated_cells, 1);
+        assert_eq!(fitted.rows[1][0], format!("{}…(cut, 2,049 characters in all)", "é".repeat(2048)));
+        assert_eq!(fitted.cuts, [CutCell { row: 1, column: 0, characters: 2049 }]);
+    }
+
+    #[test]
+    fn a_cell_that_came_cut_tells_its_whole_size() {
+        let mut page = page(&["n", "text"], vec![json!([1, "x".repeat(2048)]), json!([2, "y".repeat(2048)])]);
+        page.offset = 7;
+        let cuts = vec![CutCell { row: 8, column: 1, characters: 5_242_880 }];
+        let fitted = fit_abridged(&AbridgedPage { page, cuts: cuts.clone() }, 10_000);
+        assert_eq!((fitted.rows[0][1].as_str().unwrap().len(), fitted.cuts), (2048, cuts));
+        assert!(fitted.rows[1][1].as_str().unwrap().ends_with("y…(cut, 5,242,880 characters in all)"));
     }
 
     #[test]
@@ -251,7 +314,7 @@ mod tests {
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
         let row = Value::Array(vec![json!("\u{1b}".repeat(5000)); 100]);
         let fitted = fit(&page(&names, vec![row]), 30_000);
-        assert_eq!((fitted.rows.len(), fitted.hidden_columns, fitted.truncated_cells), (1, 0, 100));
+        assert_eq!((fitted.rows.len(), fitted.hidden_columns, fitted.cuts.len()), (1, 0, 100));
         assert_within(&fitted, 30_000);
     }
 
@@ -279,6 +342,6 @@ mod tests {
     fn a_long_nested_value_becomes_cut_text() {
         let long = json!([vec![7; 2000]]);
         let fitted = fit(&page(&["variant"], vec![json!([long])]), 10_000);
-        assert!(fitted.rows[0][0].as_str().unwrap().ends_with("chars]"));
+        assert!(fitted.rows[0][0].as_str().unwrap().ends_with("characters in all)"));
     }
 }

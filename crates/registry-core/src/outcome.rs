@@ -1,7 +1,7 @@
 //! What the registry's calls return.
 
 use crate::id::QueryId;
-use crate::results::{ColumnMeta, Row, Truncation};
+use crate::results::{ColumnMeta, CutCell, Row, Truncation};
 use crate::snapshot::QuerySnapshot;
 
 /// An accepted query.
@@ -105,6 +105,15 @@ pub struct QueryPage {
     pub has_more: bool,
     /// Why fewer rows are stored than there are.
     pub truncated: Option<Truncation>,
+}
+
+/// A part of a result in which long texts are cut.
+#[derive(Debug, Clone, PartialEq)]
+pub struct AbridgedPage {
+    /// The part.
+    pub page: QueryPage,
+    /// The cells of which only the beginning is in it.
+    pub cuts: Vec<CutCell>,
 }
 
 /// What was left when a registry had closed.

@@ -68,7 +68,12 @@ pub(crate) struct TemporaryDirectory(PathBuf);
 impl TemporaryDirectory {
     pub(crate) fn create(id: InstanceId) -> Result<Self> {
         let path = std::env::temp_dir().join(format!("async-query-mcp-{id}"));
-        std::fs::create_dir(&path)
+        let mut builder = std::fs::DirBuilder::new();
+        // The place for temporary files is everybody's; the rows are not.
+        #[cfg(unix)]
+        std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+        builder
+            .create(&path)
             .map_err(|error| RegistryError::Results(format!("cannot make {}: {error}", path.display())))?;
         Ok(Self(path))
     }

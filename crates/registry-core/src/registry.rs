@@ -31,7 +31,9 @@ use crate::state_dir::StateDir;
 use crate::upkeep::{self, Taking};
 
 pub use crate::config::{OnExit, RegistryConfig, Shutdown, StateLocation};
-pub use crate::outcome::{Accepted, CancelReason, Canceled, CloseReport, Joined, QueryPage, Waited};
+pub use crate::outcome::{
+    AbridgedPage, Accepted, CancelReason, Canceled, CloseReport, Joined, QueryPage, Waited,
+};
 
 /// At the end, stopped statements get so long to confirm.
 const STOP_PATIENCE: Duration = Duration::from_millis(300);
@@ -168,6 +170,19 @@ impl QueryRegistry {
         limit: Option<u64>,
         max_bytes: u64,
     ) -> Result<QueryPage> {
+        Ok(self.fetch_abridged(id, offset, limit, max_bytes, u64::MAX).await?.page)
+    }
+
+    /// As [`QueryRegistry::fetch_result`], with no more than the first `cell_chars` characters of each text. What is
+    /// longer is never in memory; its size is told.
+    pub async fn fetch_abridged(
+        &self,
+        id: QueryId,
+        offset: u64,
+        limit: Option<u64>,
+        max_bytes: u64,
+        cell_chars: u64,
+    ) -> Result<AbridgedPage> {
         let query = self.shared.records.get(id).await?;
         let record = seen(&query)?;
         let Some(stored) = record.result.clone() else {
@@ -180,17 +195,20 @@ impl QueryRegistry {
         let results = self.shared.results.clone();
         let read = spawn_blocking(move || match limit {
             0 => Ok(StoredPage::default()),
-            _ => results.page(id, offset, limit, max_bytes),
+            _ => results.abridged_page(id, offset, limit, max_bytes, cell_chars),
         });
         match read.await.map_err(|fault| RegistryError::Results(fault.to_string()))? {
-            Ok(page) => Ok(page_of(id, stored, page, offset)),
+            Ok(mut page) => {
+                let cuts = std::mem::take(&mut page.cuts);
+                Ok(AbridgedPage { page: page_of(id, stored, page, offset), cuts })
+            }
             Err(ResultStoreError::Missing) => self.rows_gone(&query).await,
             Err(error) => Err(RegistryError::Results(error.to_string())),
         }
     }
 
     /// T23: noted, so that the next caller need not look.
-    async fn rows_gone(&self, query: &Arc<LiveQuery>) -> Result<QueryPage> {
+    async fn rows_gone(&self, query: &Arc<LiveQuery>) -> Result<AbridgedPage> {
         if let Err(error) = self.shared.records.apply(query, Event::RowsGone).await {
             tracing::warn!(query_id = %query.id(), %error, "cannot note that the rows are gone");
         }

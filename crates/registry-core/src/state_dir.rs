@@ -30,10 +30,12 @@ impl StateDir {
         check_kind(&root)?;
         check_permissions(&root)?;
         check_owner(&root)?;
+        check_ancestors(&root)?;
         let state = Self { root, own: Arc::default() };
         for part in [state.results(), state.instances()] {
             create(&part)?;
             check_kind(&part)?;
+            check_permissions(&part)?;
         }
         Ok(state)
     }
@@ -87,6 +89,22 @@ pub enum StateDirError {
     Exposed {
         /// The path.
         path: PathBuf,
+        /// Its permission bits.
+        mode: u32,
+    },
+    /// Anybody could put another directory in its place.
+    #[error(
+        "anybody may write to {} (mode {mode:o}), and so replace the state directory {}; run: chmod o-w '{}', or \
+         choose another --state-dir",
+        ancestor.display(),
+        path.display(),
+        ancestor.display()
+    )]
+    ExposedAncestor {
+        /// The state directory.
+        path: PathBuf,
+        /// The directory above it.
+        ancestor: PathBuf,
         /// Its permission bits.
         mode: u32,
     },
@@ -180,6 +198,23 @@ fn check_permissions(path: &Path) -> Result<(), StateDirError> {
     }
 }
 
+/// Where a directory above it is everybody's, its entries must at least be safe from those who do not own them, as in
+/// the usual place for temporary files.
+#[cfg(unix)]
+fn check_ancestors(path: &Path) -> Result<(), StateDirError> {
+    use std::os::unix::fs::PermissionsExt;
+    let real = path.canonicalize().map_err(|error| failed(path, &error))?;
+    for ancestor in real.ancestors().skip(1) {
+        let metadata = ancestor.symlink_metadata().map_err(|error| failed(ancestor, &error))?;
+        let mode = metadata.permissions().mode() & 0o7777;
+        if mode & 0o002 != 0 && mode & 0o1000 == 0 {
+            let (path, ancestor) = (path.to_path_buf(), ancestor.to_path_buf());
+            return Err(StateDirError::ExposedAncestor { path, ancestor, mode });
+        }
+    }
+    Ok(())
+}
+
 /// A file that we create belongs to us, which tells who we are without asking the system; and it shows that the
 /// directory can be written.
 #[cfg(unix)]
@@ -197,6 +232,11 @@ fn check_owner(path: &Path) -> Result<(), StateDirError> {
 /// that it can be written.
 #[cfg(not(unix))]
 fn check_permissions(_path: &Path) -> Result<(), StateDirError> {
+    Ok(())
+}
+
+#[cfg(not(unix))]
+fn check_ancestors(_path: &Path) -> Result<(), StateDirError> {
     Ok(())
 }
 
@@ -302,6 +342,27 @@ mod tests {
             }
             std::fs::set_permissions(dir.path(), Permissions::from_mode(0o755)).unwrap();
             StateDir::open(dir.path()).unwrap();
+        }
+
+        #[test]
+        fn a_directory_that_anybody_could_replace_is_refused_with_the_mend() {
+            let dir = tempfile::tempdir().unwrap();
+            let above = dir.path().join("above");
+            std::fs::create_dir(&above).unwrap();
+            std::fs::set_permissions(&above, Permissions::from_mode(0o777)).unwrap();
+            let refused = StateDir::open(above.join("x/state")).unwrap_err();
+            assert!(matches!(refused, StateDirError::ExposedAncestor { mode: 0o777, .. }), "{refused}");
+            assert!(refused.to_string().contains("chmod o-w"), "{refused}");
+            std::fs::set_permissions(&above, Permissions::from_mode(0o1777)).unwrap();
+            StateDir::open(above.join("x/state")).unwrap();
+        }
+
+        #[test]
+        fn a_part_that_others_may_write_is_refused() {
+            let dir = tempfile::tempdir().unwrap();
+            let state = StateDir::open(dir.path()).unwrap();
+            std::fs::set_permissions(state.results(), Permissions::from_mode(0o770)).unwrap();
+            assert!(matches!(StateDir::open(dir.path()), Err(StateDirError::Exposed { mode: 0o770, .. })));
         }
 
         /// Only a superuser can give a directory away; for anybody else there is nothing to see here.

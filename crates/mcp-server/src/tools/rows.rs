@@ -1,18 +1,20 @@
 //! Rows as an answer carries them: shared by the tools that return some.
 
 use registry_core::QueryRegistry;
-use registry_core::registry::QueryPage;
+use registry_core::registry::{AbridgedPage, QueryPage};
 use registry_core::snapshot::QuerySnapshot;
 
-use crate::answer::{Column, QueryFacts, RowFacts};
+use crate::answer::{self, Column, CutFacts, QueryFacts, RowFacts};
 use crate::call::{Call, now};
 use crate::error::ToolError;
 use crate::page::{self, CELL_CHARS, FittedPage};
 use crate::visible::VisibleText;
 use crate::words::{self, count};
 
-/// What the other fields of an answer may take of the page's budget.
-const RESERVE: usize = 2500;
+/// What the message, the next step and the figures about rows may take of the page's budget beside the facts.
+const RESERVE: usize = 2000;
+/// Cut cells that are named one by one.
+const CUTS_NAMED: usize = 10;
 /// Bytes of stored rows that are read for one page: more than fits even if every cell is cut.
 const READ_BYTES: u64 = 4 << 20;
 
@@ -31,16 +33,19 @@ pub(super) async fn read(
     offset: u64,
     limit: u64,
 ) -> Result<Page, ToolError> {
-    match registry.fetch_result(snapshot.query_id, offset, Some(limit), READ_BYTES).await {
+    let cell_chars = CELL_CHARS as u64;
+    match registry.fetch_abridged(snapshot.query_id, offset, Some(limit), READ_BYTES, cell_chars).await {
         Ok(page) => Ok(describe(call, snapshot, page)),
         Err(error) => Err(call.failed(registry, &error).await),
     }
 }
 
-fn describe(call: &Call, snapshot: &QuerySnapshot, page: QueryPage) -> Page {
-    let fitted = page::fit(&page, call.shared.settings.page_chars.saturating_sub(RESERVE));
-    let next_offset = fitted.has_more.then(|| page.offset + fitted.rows.len() as u64);
+fn describe(call: &Call, snapshot: &QuerySnapshot, page: AbridgedPage) -> Page {
     let mut facts = call.facts(snapshot);
+    let budget = call.shared.settings.page_chars.saturating_sub(RESERVE + answer::size_of(&facts));
+    let fitted = page::fit_abridged(&page, budget);
+    let page = page.page;
+    let next_offset = fitted.has_more.then(|| page.offset + fitted.rows.len() as u64);
     facts.message = message(snapshot, &page, &fitted);
     facts.next = next(snapshot, &fitted, next_offset);
     let csv = (!fitted.columns.is_empty()).then_some(fitted.csv);
@@ -51,7 +56,8 @@ fn describe(call: &Call, snapshot: &QuerySnapshot, page: QueryPage) -> Page {
         total_rows: page.total_rows,
         has_more: fitted.has_more,
         next_offset,
-        truncated_cells: Some(fitted.truncated_cells).filter(|&cells| cells > 0),
+        truncated_cells: Some(fitted.cuts.len()).filter(|&cells| cells > 0),
+        cut_cells: fitted.cuts.iter().take(CUTS_NAMED).map(CutFacts::from).collect(),
         hidden_columns: Some(fitted.hidden_columns).filter(|&columns| columns > 0),
         rows: fitted.rows,
     };
@@ -98,10 +104,11 @@ fn next(snapshot: &QuerySnapshot, fitted: &FittedPage, next_offset: Option<u64>)
             snapshot.query_id
         ));
     }
-    if fitted.truncated_cells > 0 {
+    if !fitted.cuts.is_empty() {
         steps.push(format!(
-            "{} cut, mostly at {CELL_CHARS} characters; read a long one in parts with substr(column, start, length).",
-            was(fitted.truncated_cells, "cell")
+            "{} cut, at {CELL_CHARS} characters or earlier; read a long one in parts with substr(column, start, \
+             length), or select fewer columns.",
+            was(fitted.cuts.len(), "cell")
         ));
     }
     if fitted.hidden_columns > 0 {

@@ -9,6 +9,7 @@
 mod announced;
 mod answers;
 mod arguments;
+mod bounds;
 mod confirming;
 mod ending;
 mod export;

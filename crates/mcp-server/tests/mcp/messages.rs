@@ -10,6 +10,7 @@ use registry_core::error::{ErrorInfo, ErrorKind, RegistryError};
 use registry_core::id::QueryId;
 use registry_core::journal::JournalError;
 use registry_core::options::QueryRequest;
+use registry_core::record::LostRows;
 use registry_core::registry::CancelReason;
 use registry_core::snapshot::{QuerySnapshot, QueryStatus};
 use registry_core::testing::scripted::ScriptedBackend;
@@ -65,6 +66,8 @@ async fn the_states_are_said_as_reviewed() {
     let mut succeeded = query(QueryStatus::Succeeded).await;
     succeeded.row_count = Some(1);
     say("succeeded", &succeeded);
+    succeeded.lost_rows = Some(LostRows::Evicted { limit: 20 << 30 });
+    say("succeeded, its rows evicted", &succeeded);
     for kind in [
         ErrorKind::Sql,
         ErrorKind::Refused,
@@ -119,6 +122,7 @@ async fn errors_are_said_as_reviewed() {
             error: Some(ErrorInfo::new(ErrorKind::Sql, "no such table").with_code(2003, "002003")),
         },
         RegistryError::ResultExpired(id()),
+        RegistryError::RowsEvicted { id: id(), limit: 20 << 30 },
         RegistryError::KeyReused { key: "k".to_owned(), id: id() },
         RegistryError::QueueFull { running: 8, queued: 64 },
         RegistryError::UnknownConnection { name: "x".to_owned(), known: vec!["main".to_owned()] },

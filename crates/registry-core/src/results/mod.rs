@@ -5,6 +5,7 @@
 //! look at the index and at most `STRIDE` lines of reading, however far into the result it lies. Files without a
 //! summary, or that do not match theirs, are never taken for a result. Nothing else knows this layout.
 
+mod abridge;
 mod cell;
 mod files;
 mod index;
@@ -17,6 +18,7 @@ mod writer;
 
 use serde::{Deserialize, Serialize};
 
+pub use abridge::CutCell;
 pub use cell::Cell;
 pub use reader::{Row, RowReader, StoredPage};
 pub(crate) use spool::Evictor;

@@ -5,6 +5,7 @@ use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Seek, SeekFrom};
 use std::path::PathBuf;
 
+use super::abridge::{Abridged, CutCell};
 use super::files::{self, ResultFiles};
 use super::index::{Index, damaged};
 use super::{ResultStoreError, STRIDE};
@@ -19,6 +20,8 @@ pub type Row = Vec<serde_json::Value>;
 pub struct StoredPage {
     /// The rows.
     pub rows: Vec<Row>,
+    /// Cells of which only the beginning is in them, in the order of the rows.
+    pub cuts: Vec<CutCell>,
 }
 
 /// Reads a result from some row to its end, one row at a time, as the JSON arrays that were stored. It needs no more
@@ -48,22 +51,27 @@ impl fmt::Debug for RowReader {
     }
 }
 
-/// Reads the rows from `offset` on that `limit` and `max_bytes` allow.
+/// Reads the rows from `offset` on that `limit` and `max_bytes` allow, each text up to `cell_chars` characters. No more
+/// than that of a row is ever in memory.
 pub(super) fn page(
     files: &ResultFiles,
     offset: u64,
     limit: u64,
     max_bytes: u64,
+    cell_chars: u64,
 ) -> Result<StoredPage, ResultStoreError> {
     let mut lines = Lines::open(files, offset)?;
-    let (mut page, mut line, mut used) = (StoredPage::default(), Vec::new(), 0);
+    let (mut page, mut row, mut used) = (StoredPage::default(), Abridged::new(cell_chars), 0);
     while (page.rows.len() as u64) < limit {
         let room = if page.rows.is_empty() { u64::MAX } else { max_bytes.saturating_sub(used) };
-        match lines.read(&mut line, room)? {
-            Line::Row => page.rows.push(parse(&line, lines.columns)?),
+        let (place, before) = (lines.next_row, lines.position);
+        match lines.read_abridged(&mut row, room)? {
+            Line::Row => page.rows.push(parse(row.line(), lines.columns)?),
             Line::TooLong | Line::End => break,
         }
-        used += line.len() as u64 + 1;
+        let cut = |&(column, characters): &_| CutCell { row: place, column, characters };
+        page.cuts.extend(row.cuts().iter().map(cut));
+        used += lines.position - before;
     }
     Ok(page)
 }
@@ -164,6 +172,33 @@ impl Lines {
         self.position += read.map_err(|error| files::unreadable(&self.path, &error))? as u64;
         if line.pop_if(|byte| *byte == b'\n').is_none() {
             return if room < rest { Ok(Line::TooLong) } else { Err(no_row()) };
+        }
+        self.next_row += 1;
+        self.check_block()?;
+        Ok(Line::Row)
+    }
+
+    /// As [`Lines::read`], without ever holding the whole line.
+    fn read_abridged(&mut self, row: &mut Abridged, room: u64) -> Result<Line, ResultStoreError> {
+        row.clear();
+        if self.next_row >= self.index.summary().rows {
+            return Ok(Line::End);
+        }
+        let rest = self.block_end - self.position;
+        let mut piece_by_piece = self.rows.by_ref().take(rest.min(room));
+        let mut ended = false;
+        while !ended {
+            let piece = piece_by_piece.fill_buf().map_err(|error| files::unreadable(&self.path, &error))?;
+            if piece.is_empty() {
+                return if room < rest { Ok(Line::TooLong) } else { Err(no_row()) };
+            }
+            let end = piece.iter().position(|&byte| byte == b'\n');
+            let (text, _) = piece.split_at(end.unwrap_or(piece.len()));
+            row.feed(text);
+            ended = end.is_some();
+            let read = text.len() + usize::from(ended);
+            piece_by_piece.consume(read);
+            self.position += read as u64;
         }
         self.next_row += 1;
         self.check_block()?;

@@ -69,7 +69,20 @@ impl ResultStore {
         limit: u64,
         max_bytes: u64,
     ) -> Result<StoredPage, ResultStoreError> {
-        reader::page(&self.files(id), offset, limit, max_bytes)
+        self.abridged_page(id, offset, limit, max_bytes, u64::MAX)
+    }
+
+    /// As [`ResultStore::page`], with no more than the first `cell_chars` characters of each text, and with the size of
+    /// each one that is longer. The others are never read into memory.
+    pub fn abridged_page(
+        &self,
+        id: QueryId,
+        offset: u64,
+        limit: u64,
+        max_bytes: u64,
+        cell_chars: u64,
+    ) -> Result<StoredPage, ResultStoreError> {
+        reader::page(&self.files(id), offset, limit, max_bytes, cell_chars)
     }
 
     /// A reader that starts at row `offset`.
