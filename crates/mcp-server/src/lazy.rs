@@ -8,6 +8,7 @@ use std::pin::Pin;
 use registry_core::QueryRegistry;
 use registry_core::error::RegistryError;
 use tokio::sync::OnceCell;
+use tokio_util::sync::CancellationToken;
 
 /// Opens the registry; called again after it failed.
 pub type Opener = Box<dyn Fn() -> Opening + Send + Sync>;
@@ -49,24 +50,35 @@ pub enum OpenError {
 pub struct LazyRegistry {
     opener: Opener,
     cell: OnceCell<Opened>,
+    /// Cancelled once it is open.
+    open: CancellationToken,
 }
 
 impl LazyRegistry {
     /// Nothing is opened yet.
     pub fn new(opener: Opener) -> Self {
-        Self { opener, cell: OnceCell::new() }
+        Self { opener, cell: OnceCell::new(), open: CancellationToken::new() }
     }
 
     /// A registry that is open already.
     pub fn opened(registry: QueryRegistry) -> Self {
         let opener: Opener = Box::new(|| Box::pin(async { Err(RegistryError::Closed.into()) }));
-        Self { opener, cell: OnceCell::new_with(Some(registry.into())) }
+        let open = CancellationToken::new();
+        open.cancel();
+        Self { opener, cell: OnceCell::new_with(Some(registry.into())), open }
     }
 
     /// The registry; opened now if it is not. Callers at the same time share one opening.
     pub async fn get(&self) -> Result<&QueryRegistry, OpenError> {
         let opened = self.cell.get_or_try_init(|| (self.opener)()).await?;
+        self.open.cancel();
         Ok(&opened.registry)
+    }
+
+    /// The registry, once some call has opened it.
+    pub async fn when_opened(&self) -> Option<&QueryRegistry> {
+        self.open.cancelled().await;
+        self.if_opened()
     }
 
     /// The registry, if some call has opened it.

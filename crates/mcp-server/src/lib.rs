@@ -20,6 +20,7 @@ pub mod logging;
 pub mod metrics;
 pub mod page;
 pub mod policy;
+pub mod resources;
 pub mod schema;
 mod serve;
 pub mod server;

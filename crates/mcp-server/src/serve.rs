@@ -100,6 +100,10 @@ async fn last_call(end_of_input: &CancellationToken, shutdown: &CancellationToke
 /// What runs inside this process is stopped; what runs elsewhere is left or canceled, as configured.
 async fn close(server: &Server) {
     server.shared().exports.close(LAST_ROWS).await;
+    server.shared().watchers.close();
+    if timeout(LAST_ROWS, server.shared().watchers.wait()).await.is_err() {
+        tracing::warn!("a task that tells of changes did not end in time");
+    }
     let Some(registry) = server.shared().registry.if_opened() else { return };
     match timeout(CLOSE, registry.close(Shutdown::Immediate)).await {
         Ok(report) => tracing::info!(?report, "closed"),

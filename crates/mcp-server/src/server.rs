@@ -1,18 +1,20 @@
 //! The MCP side: who we are, which tools there are, and how a call is carried out.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use rmcp::ErrorData;
 use rmcp::handler::server::ServerHandler;
 use rmcp::model::{
-    CallToolRequestParams, CallToolResponse, Implementation, JsonObject, ListToolsResult,
-    PaginatedRequestParams, ServerCapabilities, ServerConfig, Tool,
+    CallToolRequestParams, CallToolResponse, Implementation, JsonObject, ListResourceTemplatesResult,
+    ListResourcesResult, ListToolsResult, PaginatedRequestParams, ReadResourceRequestParams,
+    ReadResourceResponse, ServerCapabilities, ServerConfig, SubscriptionFilter, Tool,
 };
-use rmcp::service::{RequestContext, RoleServer};
-use tokio::sync::Semaphore;
+use rmcp::service::{NotificationContext, RequestContext, RoleServer, SubscriptionContext};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::AbortOnDropHandle;
+use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
 use crate::call::Call;
 use crate::config::Settings;
@@ -20,6 +22,7 @@ use crate::confirmation::{Confirmations, Reply};
 use crate::error::ToolError;
 use crate::export::Exports;
 use crate::lazy::LazyRegistry;
+use crate::resources;
 use crate::tools::ToolName;
 
 /// At shutdown, what a call that is not waiting may still take to answer. The answer must leave before the
@@ -32,6 +35,8 @@ pub struct Server {
     shared: Arc<Shared>,
     tools: Arc<[Tool]>,
     places: Arc<Semaphore>,
+    /// The client that opened with `initialize` is being told of changes.
+    told: Arc<AtomicBool>,
 }
 
 /// What all calls share.
@@ -41,6 +46,8 @@ pub struct Shared {
     pub settings: Settings,
     /// The registry, opened by the first call.
     pub registry: LazyRegistry,
+    /// Owns the tasks that tell the client of changes.
+    pub watchers: TaskTracker,
     /// Files with whole results.
     pub exports: Exports,
     /// Cancelled when the client is gone or the process is asked to end: every wait ends.
@@ -57,11 +64,12 @@ impl Server {
         let shared = Shared {
             settings,
             registry,
+            watchers: TaskTracker::new(),
             exports: Exports::new(shutdown.clone()),
             shutdown,
             confirmations: Confirmations::default(),
         };
-        Self { shared: Arc::new(shared), tools, places }
+        Self { shared: Arc::new(shared), tools, places, told: Arc::default() }
     }
 
     /// What the server shares with its calls.
@@ -92,6 +100,11 @@ impl Server {
                 ToolError::new(message).next("Call query_list to see what was started. Tell the user.").into()
             }
         }
+    }
+
+    fn place(&self) -> Result<OwnedSemaphorePermit, ErrorData> {
+        let busy = |_| ErrorData::internal_error(self.too_many_calls().text(), None);
+        Arc::clone(&self.places).try_acquire_owned().map_err(busy)
     }
 
     fn too_many_calls(&self) -> ToolError {
@@ -134,10 +147,74 @@ fn shutting_down() -> ToolError {
 
 impl ServerHandler for Server {
     fn get_info(&self) -> ServerConfig {
+        let capabilities = ServerCapabilities::builder()
+            .enable_tools()
+            .enable_resources()
+            .enable_resources_list_changed()
+            .build();
         let name = Implementation::new("async-query-mcp", env!("CARGO_PKG_VERSION"));
-        ServerConfig::new(ServerCapabilities::builder().enable_tools().build())
+        ServerConfig::new(capabilities)
             .with_server_info(name.with_title("Long-running SQL queries"))
             .with_instructions(self.instructions())
+    }
+
+    async fn list_resources(
+        &self,
+        request: Option<PaginatedRequestParams>,
+        _: RequestContext<RoleServer>,
+    ) -> Result<ListResourcesResult, ErrorData> {
+        let _place = self.place()?;
+        resources::list(&self.shared, request.and_then(|request| request.cursor)).await
+    }
+
+    async fn list_resource_templates(
+        &self,
+        _: Option<PaginatedRequestParams>,
+        _: RequestContext<RoleServer>,
+    ) -> Result<ListResourceTemplatesResult, ErrorData> {
+        Ok(ListResourceTemplatesResult::with_all_items(vec![resources::template()]))
+    }
+
+    async fn read_resource(
+        &self,
+        request: ReadResourceRequestParams,
+        _: RequestContext<RoleServer>,
+    ) -> Result<ReadResourceResponse, ErrorData> {
+        let _place = self.place()?;
+        Ok(resources::read(&self.shared, &request.uri).await?.into())
+    }
+
+    /// Clients that open with `initialize` are told without asking.
+    async fn on_initialized(&self, context: NotificationContext<RoleServer>) {
+        if !self.told.swap(true, Ordering::Relaxed) {
+            let shared = Arc::clone(&self.shared);
+            self.shared.watchers.spawn(async move {
+                let tell = || async { context.peer.notify_resource_list_changed().await.is_ok() };
+                resources::watch(&shared, tell).await;
+            });
+        }
+    }
+
+    /// Clients of the revision without a handshake are told when they ask.
+    fn accepted_subscription_filter(&self, _: &SubscriptionFilter) -> Option<SubscriptionFilter> {
+        Some(SubscriptionFilter::builder().resources_list_changed().build())
+    }
+
+    async fn listen(&self, context: SubscriptionContext) -> Result<(), ErrorData> {
+        let wanted = context.accepted().resources_list_changed == Some(true);
+        let telling = async {
+            if wanted {
+                let tell = || async { context.sink().notify_resource_list_changed().await.is_ok() };
+                resources::watch(&self.shared, tell).await;
+            } else {
+                self.shared.shutdown.cancelled().await;
+            }
+        };
+        tokio::select! {
+            () = context.cancelled() => {}
+            () = telling => {}
+        }
+        Ok(())
     }
 
     async fn list_tools(

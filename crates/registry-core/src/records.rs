@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::watch;
 use tokio::task::spawn_blocking;
 
 use crate::clock::Clock;
@@ -22,6 +23,8 @@ pub(crate) struct Records {
     metrics: Arc<Metrics>,
     clock: Clock,
     timing: Timing,
+    /// Sends when a result may have come or gone.
+    results: watch::Sender<()>,
 }
 
 /// What an event led to.
@@ -65,7 +68,8 @@ impl Records {
         clock: Clock,
         timing: Timing,
     ) -> Self {
-        Self { journal, live: Arc::default(), metrics, clock, timing }
+        let results = watch::Sender::new(());
+        Self { journal, live: Arc::default(), metrics, clock, timing, results }
     }
 
     pub(crate) fn timing(&self) -> &Timing {
@@ -74,6 +78,11 @@ impl Records {
 
     pub(crate) fn lock_waits(&self) -> HistogramSnapshot {
         self.journal.lock_waits()
+    }
+
+    /// Hears of results that may have come or gone, in whatever process.
+    pub(crate) fn results(&self) -> watch::Receiver<()> {
+        self.results.subscribe()
     }
 
     pub(crate) fn is_shared(&self) -> bool {
@@ -144,6 +153,7 @@ impl Records {
         let deleted = self.with_journal(move |journal| journal.delete(id, version)).await?;
         if deleted {
             query.publish_removal();
+            self.results.send_replace(());
         }
         Ok(deleted)
     }
@@ -217,11 +227,16 @@ impl Records {
         after: QueryRecord,
     ) -> Result<bool, ApplyError> {
         let (query, metrics) = (Arc::clone(query), Arc::clone(&self.metrics));
+        let results = self.results.clone();
         self.with_journal(move |journal| match journal.update(&before, &after)? {
             Updated::Applied => {
                 metrics.record_transition(&before, &after);
                 query.span().in_scope(|| log_transition(&before, &after));
+                let comes_or_goes = has_result(&before) != has_result(&after);
                 query.publish(Arc::new(after));
+                if comes_or_goes {
+                    results.send_replace(());
+                }
                 Ok(Ok(true))
             }
             Updated::Conflict(Some(current)) => {
@@ -238,10 +253,11 @@ impl Records {
 
     /// Learns what other processes wrote, if anything was written since `hint`.
     pub(crate) async fn follow(&self, hint: i64) -> Result<i64, JournalError> {
-        if self.live.is_empty() {
+        if self.live.is_empty() && self.results.is_closed() {
             return Ok(hint);
         }
         let live = self.live.all();
+        let results = self.results.clone();
         self.with_journal(move |journal| {
             let latest = journal.change_hint()?;
             if latest != hint {
@@ -251,6 +267,7 @@ impl Records {
                         None => query.publish_removal(),
                     }
                 }
+                results.send_replace(());
             }
             Ok(latest)
         })
@@ -273,6 +290,10 @@ impl Records {
         self.metrics.journal_errors.add_if(outcome.is_err());
         outcome
     }
+}
+
+fn has_result(record: &QueryRecord) -> bool {
+    record.result.is_some() && record.lost_rows().is_none() && !record.forgotten
 }
 
 /// The only place that tells of changes of status; fields, not sentences. The query's span tells which query.

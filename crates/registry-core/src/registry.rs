@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::watch;
 use tokio::task::spawn_blocking;
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
@@ -260,6 +261,12 @@ impl QueryRegistry {
         upkeep::take_over(&self.shared).await?;
         let records = self.shared.records.list(filter).await?;
         Ok(records.iter().map(|record| self.shared.view(record)).collect())
+    }
+
+    /// Changes whenever a result may have come or gone, at once for this process and within about a second for others
+    /// on the same state.
+    pub fn result_changes(&self) -> watch::Receiver<()> {
+        self.shared.records.results()
     }
 
     /// Removes records past their retention and tells how many. A query that still runs is stopped first.

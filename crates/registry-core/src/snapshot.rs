@@ -189,6 +189,12 @@ impl QuerySnapshot {
         }
     }
 
+    /// Whether there are rows to read, be it none of many columns.
+    pub fn has_result(&self) -> bool {
+        let columns = self.columns.as_ref().is_some_and(|columns| !columns.is_empty());
+        self.status == QueryStatus::Succeeded && columns && self.lost_rows.is_none()
+    }
+
     /// Time since the query was accepted, until its end.
     pub fn elapsed(&self, now: Timestamp) -> Duration {
         self.finished_at.unwrap_or(now).since(self.created_at)

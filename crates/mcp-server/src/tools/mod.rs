@@ -6,7 +6,7 @@ mod execute;
 mod export;
 mod list;
 mod result;
-mod rows;
+pub(crate) mod rows;
 mod status;
 
 use rmcp::model::{CallToolResponse, JsonObject, Tool, ToolAnnotations};

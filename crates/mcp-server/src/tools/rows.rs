@@ -1,11 +1,14 @@
 //! Rows as an answer carries them: shared by the tools that return some.
 
 use registry_core::QueryRegistry;
+use registry_core::error::RegistryError;
+use registry_core::id::QueryId;
 use registry_core::registry::{AbridgedPage, QueryPage};
 use registry_core::snapshot::QuerySnapshot;
 
 use crate::answer::{self, Column, CutFacts, QueryFacts, RowFacts};
 use crate::call::{Call, now};
+use crate::config::Settings;
 use crate::error::ToolError;
 use crate::page::{self, CELL_CHARS, FittedPage};
 use crate::visible::VisibleText;
@@ -33,21 +36,52 @@ pub(super) async fn read(
     offset: u64,
     limit: u64,
 ) -> Result<Page, ToolError> {
-    let cell_chars = CELL_CHARS as u64;
-    match registry.fetch_abridged(snapshot.query_id, offset, Some(limit), READ_BYTES, cell_chars).await {
+    match fetch(registry, snapshot.query_id, offset, limit).await {
         Ok(page) => Ok(describe(call, snapshot, page)),
         Err(error) => Err(call.failed(registry, &error).await),
     }
 }
 
+/// Rows of a result, none of their cells longer than an answer shows.
+pub(crate) async fn fetch(
+    registry: &QueryRegistry,
+    id: QueryId,
+    offset: u64,
+    limit: u64,
+) -> Result<AbridgedPage, RegistryError> {
+    registry.fetch_abridged(id, offset, Some(limit), READ_BYTES, CELL_CHARS as u64).await
+}
+
 fn describe(call: &Call, snapshot: &QuerySnapshot, page: AbridgedPage) -> Page {
     let mut facts = call.facts(snapshot);
-    let budget = call.shared.settings.page_chars.saturating_sub(RESERVE + answer::size_of(&facts));
-    let fitted = page::fit_abridged(&page, budget);
+    let shown = show(&call.shared.settings, snapshot, page, answer::size_of(&facts));
+    facts.message = shown.message;
+    let more = shown
+        .rows
+        .next_offset
+        .map(|offset| format!("call query_result with query_id {} and offset {offset}", snapshot.query_id));
+    facts.next = next(&shown.rows, more);
+    Page { facts, rows: shown.rows, csv: shown.csv }
+}
+
+/// Rows that fit into an answer, and what is said about them.
+pub(crate) struct Shown {
+    pub(crate) message: String,
+    pub(crate) rows: RowFacts,
+    pub(crate) csv: Option<VisibleText>,
+}
+
+/// What of `page` goes into one answer beside `facts` characters about the query.
+pub(crate) fn show(
+    settings: &Settings,
+    snapshot: &QuerySnapshot,
+    page: AbridgedPage,
+    facts: usize,
+) -> Shown {
+    let fitted = page::fit_abridged(&page, settings.page_chars.saturating_sub(RESERVE + facts));
     let page = page.page;
     let next_offset = fitted.has_more.then(|| page.offset + fitted.rows.len() as u64);
-    facts.message = message(snapshot, &page, &fitted);
-    facts.next = next(snapshot, &fitted, next_offset);
+    let message = message(snapshot, &page, &fitted);
     let csv = (!fitted.columns.is_empty()).then_some(fitted.csv);
     let rows = RowFacts {
         truncated: page.truncated.map(words::truncation),
@@ -61,7 +95,7 @@ fn describe(call: &Call, snapshot: &QuerySnapshot, page: AbridgedPage) -> Page {
         hidden_columns: Some(fitted.hidden_columns).filter(|&columns| columns > 0),
         rows: fitted.rows,
     };
-    Page { facts, rows, csv }
+    Shown { message, rows, csv }
 }
 
 /// What is missing comes first, so that nobody takes a part for the whole.
@@ -95,26 +129,23 @@ fn place(page: &QueryPage, shown: u64) -> String {
     }
 }
 
-fn next(snapshot: &QuerySnapshot, fitted: &FittedPage, next_offset: Option<u64>) -> Option<String> {
+/// What to do about what is not there; `more` is how to get the rows after these.
+pub(crate) fn next(rows: &RowFacts, more: Option<String>) -> Option<String> {
     let mut steps = Vec::new();
-    if let Some(offset) = next_offset {
-        steps.push(format!(
-            "More rows: call query_result with query_id {} and offset {offset}. To see less, aggregate or add WHERE \
-             in SQL.",
-            snapshot.query_id
-        ));
+    if let Some(more) = more {
+        steps.push(format!("More rows: {more}. To see less, aggregate or add WHERE in SQL."));
     }
-    if !fitted.cuts.is_empty() {
+    if let Some(cells) = rows.truncated_cells {
         steps.push(format!(
             "{} cut, at {CELL_CHARS} characters or earlier; read a long one in parts with substr(column, start, \
              length), or select fewer columns.",
-            was(fitted.cuts.len(), "cell")
+            was(cells, "cell")
         ));
     }
-    if fitted.hidden_columns > 0 {
+    if let Some(columns) = rows.hidden_columns {
         steps.push(format!(
             "{} left out at the right; name fewer columns in the SELECT.",
-            was(fitted.hidden_columns, "column")
+            was(columns, "column")
         ));
     }
     (!steps.is_empty()).then(|| steps.join(" "))

@@ -15,6 +15,7 @@ mod ending;
 mod export;
 mod hostile;
 mod messages;
+mod resources;
 mod snapshot;
 mod waiting;
 mod world;
