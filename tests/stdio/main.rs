@@ -5,6 +5,8 @@ mod by_hand;
 #[cfg(unix)]
 mod crash;
 mod crash_snowflake;
+#[cfg(unix)]
+mod doctor;
 mod hostile;
 mod logs;
 mod long_statement;

@@ -13,6 +13,7 @@ use clap::{Args, Parser, Subcommand};
 use crate::commands::cancel::CancelArgs;
 use crate::commands::check::CheckArgs;
 use crate::commands::completions::CompletionsArgs;
+use crate::commands::doctor::DoctorArgs;
 use crate::commands::exit_code;
 use crate::commands::install::{InstallArgs, UninstallArgs};
 use crate::commands::list::ListArgs;
@@ -71,6 +72,8 @@ pub enum Command {
     Uninstall(UninstallArgs),
     /// Say whether a statement would be run, without running it.
     Check(CheckArgs),
+    /// Look at everything that a server needs, and say how to mend what is broken.
+    Doctor(DoctorArgs),
 }
 
 /// Flags that every command takes.

@@ -86,7 +86,7 @@ async fn snowflake(name: Option<String>) -> Result<Arc<dyn Backend>, String> {
     backend_of(&config).map_err(|error| error.to_string())
 }
 
-fn backend_of(config: &SnowflakeConfig) -> Result<Arc<dyn Backend>, BackendError> {
+pub(crate) fn backend_of(config: &SnowflakeConfig) -> Result<Arc<dyn Backend>, BackendError> {
     Ok(match config.protocol {
         Protocol::SqlApi => Arc::new(SqlApiBackend::with_retry(config, RetryPolicy::jittered())?),
         Protocol::Driver => Arc::new(DriverBackend::new(config, DriverOptions::default())?),

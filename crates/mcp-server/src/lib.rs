@@ -12,6 +12,7 @@ pub mod config;
 pub mod confirmation;
 pub mod connection;
 pub mod csv;
+pub mod doctor;
 pub mod error;
 pub mod export;
 pub mod jsonl;

@@ -45,6 +45,7 @@ async fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
     Ok(match command {
         Command::Serve => commands::serve::serve(config).await?,
         Command::Check(args) => commands::check::check(&config, args).await?,
+        Command::Doctor(args) => commands::doctor::doctor(config, args).await?,
         Command::Run(args) => commands::run::run(config, args).await,
         Command::List(args) => commands::list::list(config, args).await,
         Command::Status(args) => commands::status::status(config, args).await,

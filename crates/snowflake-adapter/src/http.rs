@@ -279,7 +279,7 @@ fn seconds(value: Option<&HeaderValue>) -> Option<Duration> {
     value?.to_str().ok()?.trim().parse().ok().map(Duration::from_secs)
 }
 
-fn clock_ahead(headers: &HeaderMap) -> Option<i64> {
+pub(crate) fn clock_ahead(headers: &HeaderMap) -> Option<i64> {
     let date = DateTime::parse_from_rfc2822(headers.get(DATE)?.to_str().ok()?).ok()?;
     Some((DateTime::<Utc>::from(SystemTime::now()) - date.with_timezone(&Utc)).num_seconds())
 }

@@ -6,6 +6,7 @@
 
 pub mod auth;
 pub mod config;
+pub mod doctor;
 pub mod driver;
 
 mod breaker;

@@ -66,6 +66,9 @@ fn replace(service: &Service, call: &Call, kind: Misbehaviour, reply: Reply) -> 
             retry_after.into_iter().fold(reply, |reply, after| reply.with("retry-after", after.to_string()))
         }
         Misbehaviour::BusyStatus => sql_api::in_progress(handle_of(call), 429),
+        Misbehaviour::Refused { status, code, message } => {
+            Reply { status, ..driver::failure(&code, &message, serde_json::Value::Null) }
+        }
         Misbehaviour::Code { code } => driver::failure(&code, "scripted", serde_json::Value::Null),
         Misbehaviour::TruncatedGzip => truncated_gzip(reply),
         Misbehaviour::Html { status } => {

@@ -150,10 +150,25 @@ fn session_command(service: &Service, query: &Query, plan: &Plan) -> Table {
     match (plan, session) {
         (Plan::Alter(pairs), Some(session)) => session.set_parameters(pairs),
         (Plan::Use { object, name }, Some(session)) => session.use_object(object, name),
+        (Plan::ShowWarehouses(name), _) => return warehouses(&service.options().warehouses, name),
         (Plan::ShowParameters(like), Some(session)) => return parameters(&session.parameters(), like),
         _ => {}
     }
     Table::message("Statement executed successfully.", SESSION)
+}
+
+fn warehouses(all: &[(String, String, bool)], name: &str) -> Table {
+    let text = |text: &str| Cell::Text(text.to_owned());
+    let row = |(name, state, resumes): &(String, String, bool)| {
+        vec![text(name), text(state), text("STANDARD"), text(&resumes.to_string())]
+    };
+    let columns = ["name", "state", "type", "auto_resume"];
+    Table {
+        columns: columns.iter().map(|name| Column::new(name, Kind::Text)).collect(),
+        rows: all.iter().filter(|(known, ..)| known.eq_ignore_ascii_case(name)).map(row).collect(),
+        statement_type: SESSION,
+        ..Table::default()
+    }
 }
 
 fn parameters(all: &[(String, String)], like: &str) -> Table {

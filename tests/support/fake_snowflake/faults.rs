@@ -52,6 +52,15 @@ pub enum Misbehaviour {
     },
     /// 429 with a body that says the statement is still running.
     BusyStatus,
+    /// A refusal in words of its own, in the form of both protocols.
+    Refused {
+        /// The HTTP status.
+        status: u16,
+        /// The code, such as `390422`.
+        code: String,
+        /// The words.
+        message: String,
+    },
     /// An error code of the driver's envelope.
     Code {
         /// The code, such as `390111`.
@@ -144,6 +153,7 @@ impl Fault {
                     | Misbehaviour::Status { .. }
                     | Misbehaviour::BusyStatus
                     | Misbehaviour::Code { .. }
+                    | Misbehaviour::Refused { .. }
                     | Misbehaviour::Redirect { .. }
             )
     }

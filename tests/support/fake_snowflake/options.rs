@@ -40,6 +40,8 @@ pub struct Options {
     pub result_validity: Duration,
     /// How long a chunk's address is good.
     pub url_validity: Duration,
+    /// What `show warehouses` tells: name, state, and whether it resumes by itself.
+    pub warehouses: Vec<(String, String, bool)>,
 }
 
 /// The headers a chunk's request must carry.
@@ -76,6 +78,7 @@ impl Default for Options {
             detach_grace: Duration::from_secs(300),
             result_validity: hours(24),
             url_validity: hours(6),
+            warehouses: vec![("WH".to_owned(), "STARTED".to_owned(), true)],
         }
     }
 }

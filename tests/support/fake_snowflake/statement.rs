@@ -20,6 +20,8 @@ pub(super) enum Plan {
     Use { object: String, name: String },
     /// The parameters of the session whose name holds a text.
     ShowParameters(String),
+    /// The warehouses of a name.
+    ShowWarehouses(String),
     /// Accepted and without effect: transactions, comments, and what only a real account has.
     Nothing(&'static str),
 }
@@ -97,6 +99,7 @@ fn plan(text: &str) -> Result<Plan, QueryError> {
         }
         ("use", _) => Plan::Use { object: "database".to_owned(), name: last_word(text) },
         ("show", "parameters") => Plan::ShowParameters(quoted(text).unwrap_or_default()),
+        ("show", "warehouses") => Plan::ShowWarehouses(quoted(text).unwrap_or_default()),
         ("show" | "set" | "unset" | "grant" | "comment", _) | ("create", "warehouse" | "role") => {
             Plan::Nothing("Statement executed successfully.")
         }

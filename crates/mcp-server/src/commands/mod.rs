@@ -3,6 +3,7 @@
 pub mod cancel;
 pub mod check;
 pub mod completions;
+pub mod doctor;
 pub mod exit_code;
 pub mod failure;
 mod guest;

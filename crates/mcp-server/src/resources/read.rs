@@ -58,7 +58,9 @@ pub async fn read(shared: &Shared, uri: &str) -> Result<ReadResourceResult, Erro
     match rows::fetch(registry, address.id, address.offset, limit).await {
         Ok(page) => Ok(answer(address, rows::show(&shared.settings, &snapshot, page, 0))),
         Err(RegistryError::NotFound(_)) => Err(not_found(uri, FORGOTTEN)),
-        Err(RegistryError::ResultExpired(_) | RegistryError::RowsEvicted { .. }) => Err(not_found(uri, EXPIRED)),
+        Err(RegistryError::ResultExpired(_) | RegistryError::RowsEvicted { .. }) => {
+            Err(not_found(uri, EXPIRED))
+        }
         Err(error) => Err(internal(&error.to_string())),
     }
 }

@@ -72,12 +72,7 @@ pub(crate) struct Shown {
 }
 
 /// What of `page` goes into one answer beside `facts` characters about the query.
-pub(crate) fn show(
-    settings: &Settings,
-    snapshot: &QuerySnapshot,
-    page: AbridgedPage,
-    facts: usize,
-) -> Shown {
+pub(crate) fn show(settings: &Settings, snapshot: &QuerySnapshot, page: AbridgedPage, facts: usize) -> Shown {
     let fitted = page::fit_abridged(&page, settings.page_chars.saturating_sub(RESERVE + facts));
     let page = page.page;
     let next_offset = fitted.has_more.then(|| page.offset + fitted.rows.len() as u64);

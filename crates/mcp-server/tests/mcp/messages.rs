@@ -13,10 +13,10 @@ use registry_core::options::QueryRequest;
 use registry_core::record::LostRows;
 use registry_core::registry::CancelReason;
 use registry_core::snapshot::{QuerySnapshot, QueryStatus};
-use registry_core::testing::scripted::ScriptedBackend;
 use registry_core::{Backend, QueryRegistry};
 
 use crate::snapshot::assert_snapshot;
+use crate::world::remote;
 
 const START: Timestamp = Timestamp::from_millis(1_795_219_200_000);
 

@@ -19,7 +19,7 @@ use crate::record::QueryRecord;
 use crate::snapshot::QueryStatus;
 
 pub use memory::MemoryJournal;
-pub use sqlite::{Durability, SqliteJournal};
+pub use sqlite::{Durability, SqliteJournal, check};
 
 /// Stores records. Calls block for as long as a disk takes, so they are made off the runtime's threads.
 pub trait Journal: fmt::Debug + Send + Sync + 'static {

@@ -116,6 +116,19 @@ impl SqliteJournal {
     }
 }
 
+/// Whether the journal at `path` is of a release that we know, and whole. It reads and changes nothing.
+pub fn check(path: &Path) -> Result<(), JournalError> {
+    let look = || -> Result<(), Fault> {
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let conn = Connection::open_with_flags(path, flags)?;
+        conn.busy_timeout(PATIENCE)?;
+        schema::inspect(&conn, schema::STEPS)?;
+        let words: String = conn.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
+        if words == "ok" { Ok(()) } else { Err(Fault::Foreign(words)) }
+    };
+    look().map_err(|fault| fault.of(path))
+}
+
 impl Journal for SqliteJournal {
     fn insert(&self, record: &QueryRecord, unique: &Uniqueness) -> Result<Inserted, JournalError> {
         self.with(|conn| {

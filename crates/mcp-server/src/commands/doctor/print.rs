@@ -1,0 +1,69 @@
+//! A report for a person.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use crate::doctor::{Mark, Report, Step};
+use crate::stdio;
+use crate::visible::visible;
+use crate::words;
+
+/// Whether marks have colors.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Style {
+    Plain,
+    Colored,
+}
+
+impl Style {
+    /// Colors are for terminals, and for those who have not said no (`NO_COLOR`).
+    pub(super) fn of_stdout() -> Self {
+        let unwanted = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+        if stdio::stdout_is_terminal() && !unwanted { Self::Colored } else { Self::Plain }
+    }
+
+    fn mark(self, mark: Mark) -> String {
+        let (word, color) = match mark {
+            Mark::Ok => ("ok     ", "32"),
+            Mark::Warning => ("warning", "33"),
+            Mark::Failed => ("FAILED ", "31;1"),
+            Mark::Skipped => ("skipped", "2"),
+        };
+        match self {
+            Self::Plain => word.to_owned(),
+            Self::Colored => format!("\u{1b}[{color}m{word}\u{1b}[0m"),
+        }
+    }
+}
+
+/// The steps, a line each, under the name of what they are part of.
+pub(super) fn text(report: &Report, style: Style) -> String {
+    let (mut out, mut scope) = (String::new(), "");
+    for step in report.steps() {
+        if step.scope != scope {
+            scope = &step.scope;
+            line(&mut out, scope);
+        }
+        describe(&mut out, step, style);
+    }
+    let count = |mark| report.steps().iter().filter(|step| step.status == mark).count();
+    line(&mut out, &format!("{} failed, {} to look at", count(Mark::Failed), count(Mark::Warning)));
+    out
+}
+
+fn describe(out: &mut String, step: &Step, style: Style) {
+    let time = words::span(Duration::from_millis(step.millis));
+    let time = if step.status == Mark::Skipped { String::new() } else { format!(" ({time})") };
+    line(out, &format!("  {}  {:<12}{}{time}", style.mark(step.status), step.step, visible(&step.message)));
+    for detail in &step.details {
+        line(out, &format!("             {}", visible(detail)));
+    }
+    if let Some(mend) = &step.mend {
+        line(out, &format!("             -> {}", visible(mend)));
+    }
+}
+
+fn line(out: &mut String, text: &str) {
+    // Writing to a string cannot fail.
+    _ = writeln!(out, "{text}");
+}
