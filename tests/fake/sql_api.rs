@@ -156,8 +156,7 @@ async fn the_context_and_the_bindings_are_used() {
     });
     let (_, body) = world.api_submit("", body).await;
     assert_eq!(body["data"], json!([["R", "W", "42", "x"]]));
-    let sql =
-        "select query_tag from table(information_schema.query_history_by_user()) where query_tag = 'tag'";
+    let sql = "select query_tag from table(SNOWFLAKE.information_schema.query_history_by_user()) where query_tag = 'tag'";
     let (_, body) = world.api_submit("", json!({ "statement": sql })).await;
     assert_eq!(body["data"], json!([["tag"]]));
 }
@@ -179,4 +178,14 @@ async fn bad_requests_have_their_statuses() {
     assert_eq!((status, &body["code"]), (401, &json!("390303")));
     world.fake.revoke("token");
     assert_eq!(answer(submit()).await.0, 401);
+}
+
+#[tokio::test]
+async fn an_information_schema_of_no_database_needs_a_current_one() {
+    let world = world().await;
+    let sql = "select query_id from table(information_schema.query_history_by_user())";
+    let (status, body) = world.api_submit("", json!({ "statement": sql })).await;
+    assert_eq!((status, &body["code"]), (422, &json!("090105")), "{body}");
+    let (status, body) = world.api_submit("", json!({ "statement": sql, "database": "DB" })).await;
+    assert_eq!(status, 200, "{body}");
 }

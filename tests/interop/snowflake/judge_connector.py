@@ -259,7 +259,7 @@ def tables_hold_rows(connection):
 
 
 def the_history_finds_a_statement_by_its_tag(connection):
-    sql = "select query_id, query_text from table(information_schema.query_history_by_user(result_limit => 50)) where query_tag = 'judged'"
+    sql = "select query_id, query_text from table(snowflake.information_schema.query_history_by_user(result_limit => 50)) where query_tag = 'judged'"
     assert any(text == "select 7 as a, 'x' as b" for _, text in rows(connection, sql))
 
 
