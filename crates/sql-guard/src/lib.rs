@@ -1,4 +1,49 @@
 //! Tells from a statement's text whether it only reads.
+//!
+//! [`judge`] takes the caller's text and the engine's dialect and gives a [`Verdict`]: a [`Kind`], the [`Rule`] that
+//! decided, the place, and a message that says what to change. The text itself is never rewritten; send the engine what
+//! the caller wrote, or nothing.
+//!
+//! | kind | meaning | what a caller does |
+//! |---|---|---|
+//! | `read`, `metadata` | passed every check | runs it |
+//! | `write` | changes something, or nothing proves that it does not | runs it only where writing is allowed, and confirmed |
+//! | `refused` | hides something, is several statements, or cannot work here | never runs it |
+//!
+//! # What it promises
+//!
+//! - One statement. The text is cut into pieces by the engine's documented rules for quotes and comments, the parser's
+//!   own reading of them must agree, nothing may follow a semicolon, and the parser must reach the end of the text.
+//! - An allow-list of kinds: queries; EXPLAIN of a query; SHOW, DESCRIBE and LIST; SQLite's pragmas that only tell
+//!   something; and chains of these with `->>`. Everything else is `write`, what cannot be parsed too.
+//! - No effect inside a query: no INSERT, UPDATE, DELETE, MERGE, procedure, INTO or row lock anywhere in the tree.
+//! - Functions by allow-list. Every name before a parenthesis is looked up among the engine's own functions, with or
+//!   without quotes, comments between, or a table around it; what the parser makes of it plays no part. A name that is
+//!   not among them may be a user's function with any effect (in Snowflake an unqualified name is one if the current
+//!   schema has it), so it is `write` until the operator allows it in [`Allowances`]; so are names put together at run
+//!   time, all of `SYSTEM$...` but a few that tell something, sequences, addresses of files, and models that cost money.
+//! - Bounds: 64 KiB, 20,000 words and signs, a thread with a stack of its own for each verdict, and no panic: if the
+//!   parser panics, the verdict is `refused` with the rule `guard-failure`.
+//!
+//! # What it does not promise
+//!
+//! It is not the boundary; the engine is. A role that may only read, a connection opened read-only, and an authorizer
+//! hold against what no parser sees: views and tables whose reading runs a user's function (masking policies, external
+//! tables), functions the operator allowed, a flaw in the engine. It says nothing about cost: a cross join of two large
+//! tables is a read. It does not check that tables exist or that the caller may see them. And a text it calls a read
+//! may still be a syntax error to the engine.
+//!
+//! `unparsed` is given only to a text that keeps every other rule: one statement, a head that reads, no function that is
+//! not known, nothing from a stage. A caller whose engine was proven to refuse writes may send such a text to the engine
+//! and let it say what is wrong; no other rule may be waived.
+//!
+//! # How it is held to that
+//!
+//! - `cargo test -p sql-guard`: a corpus of judged statements (`tests/corpus`), and a few seconds of random changes to
+//!   it against a second reader that knows nothing of this one.
+//! - `GUARD_FUZZ_SECONDS=600 cargo test --release -p sql-guard --test fuzz -- --nocapture`: the same for longer.
+//! - `cargo run --release -p sql-guard --example measure`: how long verdicts take, over the corpus and hostile texts.
+//! - `cargo mutants -p sql-guard`: each change to the code that no test notices.
 
 mod adapt;
 mod allowances;

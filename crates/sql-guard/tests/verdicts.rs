@@ -1,0 +1,200 @@
+//! What a verdict says, what the operator can allow, and what happens at the bounds.
+
+use sql_guard::{Allowances, Dialect, Kind, Position, Rule, Verdict, judge};
+
+fn snowflake(sql: &str) -> Verdict {
+    judge(sql, Dialect::Snowflake, &Allowances::default())
+}
+
+fn sqlite(sql: &str) -> Verdict {
+    judge(sql, Dialect::Sqlite, &Allowances::default())
+}
+
+fn allowing(sql: &str, allowances: &Allowances) -> (Kind, Rule) {
+    let verdict = judge(sql, Dialect::Snowflake, allowances);
+    (verdict.kind, verdict.rule)
+}
+
+const READ: (Kind, Rule) = (Kind::Read, Rule::OnlyReads);
+const UNKNOWN: (Kind, Rule) = (Kind::Write, Rule::Function);
+
+#[test]
+fn a_second_statement_is_named_by_its_place_and_the_mend_says_what_to_do() {
+    let verdict = snowflake("SELECT 1; DROP TABLE t");
+    assert_eq!(verdict.position, Some(Position { line: 1, column: 9, offset: 8 }));
+    assert_eq!(
+        verdict.explanation(),
+        "Only one statement is run at a time, and something follows the ';' at line 1, column 9. Remove everything \
+         after that ';', comments too, and send a second statement as a call of its own."
+    );
+}
+
+#[test]
+fn places_are_counted_in_lines_and_characters() {
+    let verdict = snowflake("SELECT 'ä',\r\n  'ö', my_udf(1)");
+    assert_eq!(verdict.position, Some(Position { line: 2, column: 8, offset: 22 }));
+    assert_eq!(snowflake("\u{0}").position, Some(Position { line: 1, column: 1, offset: 0 }));
+}
+
+#[test]
+fn an_unknown_function_is_named_as_the_operator_must_write_it() {
+    let verdict = snowflake("SELECT db.\"My Schema\".f(1)");
+    assert!(verdict.mend.contains("--allow-function DB.\"My Schema\".F"), "{}", verdict.mend);
+    assert!(verdict.message.contains("'DB.\"My Schema\".F' at line 1, column 23"), "{}", verdict.message);
+}
+
+#[test]
+fn long_words_are_cut_and_what_does_not_show_is_written_out() {
+    let verdict = snowflake(&format!("SELECT {}(1)", "f".repeat(41)));
+    assert!(verdict.message.contains(&format!("'{}...'", "F".repeat(40))), "{}", verdict.message);
+    let verdict = snowflake(&format!("SELECT {}(1)", "f".repeat(40)));
+    assert!(verdict.message.contains(&format!("'{}'", "F".repeat(40))), "{}", verdict.message);
+    let verdict = snowflake("SELECT 1 x '\u{1f600}\n{at}'");
+    assert!(verdict.message.contains("\\u{1f600}\\u{a}\\u{7b}at}'' at line 1"), "{}", verdict.message);
+}
+
+#[test]
+fn what_the_parser_missed_is_quoted_with_its_place_and_no_more_of_the_text() {
+    let secret = "x".repeat(500);
+    let verdict = snowflake(&format!("SELECT a FROM t WHERE b '{secret}'"));
+    assert_eq!((verdict.kind, verdict.rule), (Kind::Write, Rule::Unparsed));
+    assert_eq!(verdict.position.map(|position| position.offset), Some(24));
+    assert!(!verdict.explanation().contains(&secret[..41]), "{}", verdict.explanation());
+    let deep = snowflake(&format!("SELECT {}1{}", "(".repeat(2_000), ")".repeat(2_000)));
+    assert!(deep.message.contains("nested too deeply"), "{}", deep.message);
+    let early = snowflake("SELECT * FROM a LIMIT 1 END COMMIT");
+    assert_eq!(early.position.map(|position| position.offset), Some(24));
+}
+
+#[test]
+fn a_verb_inside_a_query_is_found_where_it_stands() {
+    let verdict = sqlite("WITH a AS (SELECT 1) DELETE FROM t");
+    assert_eq!((verdict.rule, verdict.position.map(|at| at.offset)), (Rule::WritesInsideQuery, Some(21)));
+    let verdict = snowflake("SELECT a INTO :v FROM t");
+    assert_eq!((verdict.rule, verdict.position.map(|at| at.offset)), (Rule::WritesInsideQuery, Some(9)));
+    let verdict = snowflake("EXPLAIN CALL p()");
+    assert_eq!((verdict.rule, verdict.position.map(|at| at.offset)), (Rule::StatementKind, Some(8)));
+}
+
+#[test]
+fn the_log_gets_hash_and_length_and_a_read_has_nothing_to_explain() {
+    let verdict = snowflake("foobar");
+    assert_eq!((verdict.hash, verdict.length), (0x8594_4171_f739_67e8, 6));
+    let verdict = snowflake("SELECT 1");
+    assert_eq!((verdict.explanation().as_str(), verdict.position, verdict.length), ("", None, 8));
+    assert!(verdict.kind.only_reads());
+}
+
+#[test]
+fn names_of_kinds_and_rules_are_the_same_in_text_and_in_json() {
+    use Rule as R;
+    let rules = [
+        R::OnlyReads,
+        R::TextSize,
+        R::HiddenCharacters,
+        R::ForeignQuoting,
+        R::Empty,
+        R::OneStatement,
+        R::StatementKind,
+        R::Transaction,
+        R::SessionState,
+        R::LocalFiles,
+        R::WritesInsideQuery,
+        R::Function,
+        R::Stage,
+        R::Unparsed,
+        R::GuardFailure,
+    ];
+    for rule in rules {
+        assert_eq!(serde_json::to_value(rule).unwrap(), rule.as_str());
+        assert_eq!(rule.to_string(), rule.as_str());
+    }
+    for (kind, only_reads) in
+        [(Kind::Read, true), (Kind::Metadata, true), (Kind::Write, false), (Kind::Refused, false)]
+    {
+        assert_eq!(serde_json::to_value(kind).unwrap(), kind.as_str());
+        assert_eq!((kind.to_string().as_str(), kind.only_reads()), (kind.as_str(), only_reads));
+    }
+}
+
+#[test]
+fn the_operator_allows_functions_by_name_or_by_schema() {
+    let allowed = Allowances::default().function("my_udf").function(" Db.Util.* ").function("db.\"s\".\"f\"");
+    assert_eq!(
+        allowing("SELECT MY_UDF(1), db.util.f(1), DB.UTIL.\"G\"(1), db.\"s\".\"f\"(1)", &allowed),
+        READ
+    );
+    for other in [
+        "my_udf2(1)",
+        "db.my_udf(1)",
+        "db.util2.f(1)",
+        "util.f(1)",
+        "db.s.f(1)",
+        "db.\"s\".f(1)",
+        "x.db.util.f(1)",
+    ] {
+        assert_eq!(allowing(&format!("SELECT {other}"), &allowed), UNKNOWN, "{other}");
+    }
+    let system = Allowances::default().function("SYSTEM$WAIT");
+    assert_eq!(allowing("SELECT SYSTEM$WAIT(1)", &system), READ);
+    assert_eq!(allowing("SELECT SYSTEM$ABORT_SESSION(1)", &system), UNKNOWN);
+}
+
+#[test]
+fn models_that_cost_money_are_a_switch_of_their_own() {
+    let paying = Allowances::default().cortex(true);
+    for call in ["SNOWFLAKE.CORTEX.COMPLETE('m', 'x')", "AI_COMPLETE('m', 'x')"] {
+        assert_eq!(allowing(&format!("SELECT {call}"), &Allowances::default()), UNKNOWN, "{call}");
+        assert_eq!(allowing(&format!("SELECT {call}"), &paying), READ, "{call}");
+    }
+    assert_eq!(allowing("SELECT OTHER.CORTEX.COMPLETE('m', 'x')", &paying), UNKNOWN);
+    assert_eq!(allowing("SELECT MY_AI_X('m', 'x')", &paying), UNKNOWN);
+    assert_eq!(allowing("SELECT AI_COMPLETE('m', 'x')", &paying.cortex(false)), UNKNOWN);
+}
+
+#[test]
+fn stages_are_read_only_if_the_operator_says_so() {
+    let reading = Allowances::default().stage_reads(true);
+    for source in [
+        "@s",
+        "@s/a/b.csv",
+        "'@s/x'",
+        "DIRECTORY(@s)",
+        "TABLE(INFER_SCHEMA(LOCATION => '@s', FILE_FORMAT => 'f'))",
+    ] {
+        let sql = format!("SELECT * FROM {source}");
+        assert_eq!(allowing(&sql, &Allowances::default()), (Kind::Write, Rule::Stage), "{sql}");
+        assert_eq!(allowing(&sql, &reading), READ, "{sql}");
+    }
+    assert_eq!(allowing("SELECT my_udf(1) FROM @s", &reading), UNKNOWN);
+    assert_eq!(allowing("SELECT '@s'", &Allowances::default()), READ);
+}
+
+#[test]
+fn texts_up_to_64_kib_are_looked_at_and_longer_ones_are_refused() {
+    let text = |length: usize| format!("SELECT '{}'", "x".repeat(length - 9));
+    assert_eq!(snowflake(&text(65_536)).kind, Kind::Read);
+    let verdict = snowflake(&text(65_537));
+    assert_eq!((verdict.kind, verdict.rule), (Kind::Refused, Rule::TextSize));
+    assert!(verdict.message.contains("65537"), "{}", verdict.message);
+}
+
+#[test]
+fn statements_of_up_to_20_000_words_and_signs_are_looked_at() {
+    // SELECT, the first number, and a sign and a number for each of the others.
+    let sum = |terms: usize| format!("SELECT  1{}", "+1".repeat(terms - 1));
+    assert_eq!(snowflake(&sum(9_999)).rule, Rule::OnlyReads);
+    assert_eq!(snowflake(&format!("{};", sum(9_999))).rule, Rule::OnlyReads);
+    assert_eq!(snowflake(&format!("{} ;", sum(10_000))).rule, Rule::TextSize);
+}
+
+#[test]
+fn a_sum_of_35_000_terms_leaves_the_caller_standing_on_a_small_stack() {
+    let sum = format!("SELECT 1{}", "+1".repeat(34_999));
+    let small = std::thread::Builder::new().stack_size(64 * 1024);
+    let rules = small.spawn(move || {
+        let longest = sum.get(..sum.len().min(20_000)).unwrap_or_default().to_owned();
+        [snowflake(&sum).rule, snowflake(longest.trim_end_matches('+')).rule]
+    });
+    assert_eq!(rules.unwrap().join().unwrap(), [Rule::TextSize, Rule::OnlyReads]);
+}
