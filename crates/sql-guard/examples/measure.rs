@@ -42,7 +42,7 @@ fn main() {
     let mut worst = Duration::ZERO;
     for (name, sql) in hostile() {
         for dialect in [Dialect::Snowflake, Dialect::Sqlite] {
-            let (time, verdict) = timed(&sql, dialect);
+            let (time, verdict) = best(5, &sql, dialect);
             worst = worst.max(time);
             println!(
                 "{name} ({} bytes, {dialect:?}): {time:?}, {} {}",
@@ -63,8 +63,15 @@ fn corpus_times() -> Vec<Duration> {
         .flat_map(|text| text.lines())
         .filter_map(|line| serde_json::from_str(line).ok())
         .collect();
-    let rounds = (0..ROUNDS).flat_map(|_| &cases);
-    rounds.map(|case| timed(&case.sql, case.dialect).0).collect()
+    cases.iter().map(|case| best(ROUNDS, &case.sql, case.dialect).0).collect()
+}
+
+/// The shortest of several times, which is the guard's; the others are the machine's as well.
+fn best(rounds: usize, sql: &str, dialect: Dialect) -> (Duration, Verdict) {
+    let first = timed(sql, dialect);
+    (1..rounds)
+        .map(|_| timed(sql, dialect))
+        .fold(first, |best, next| if next.0 < best.0 { next } else { best })
 }
 
 fn timed(sql: &str, dialect: Dialect) -> (Duration, Verdict) {

@@ -109,3 +109,32 @@ fn failure(reason: &str) -> Objection {
         "Try again; if it fails again, write the statement in a simpler way.",
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_in_the_guard_is_a_refusal_and_not_the_callers_panic() {
+        let outcome = on_own_stack(|| panic!("as a parser might"));
+        let reason = outcome.map(|()| "").unwrap_or_else(|reason| reason);
+        let verdict = Verdict::objecting("SELECT 1", failure(reason));
+        assert_eq!((verdict.kind, verdict.rule), (Kind::Refused, Rule::GuardFailure));
+        assert!(verdict.message.contains("the parser stopped halfway"), "{}", verdict.message);
+    }
+
+    #[test]
+    fn a_tree_of_35_000_terms_is_parsed_walked_and_dropped() {
+        let sql = format!("SELECT 1{}", "+1".repeat(34_999));
+        let kind = on_own_stack(|| {
+            let tokens: Vec<_> = lexer::unbounded(&sql, Dialect::Snowflake);
+            let question = heads::Question {
+                sql: &sql,
+                dialect: Dialect::Snowflake,
+                allowances: &Allowances::default(),
+            };
+            query::judge(&question, &tokens, &tokens).is_ok()
+        });
+        assert_eq!(kind, Ok(true));
+    }
+}

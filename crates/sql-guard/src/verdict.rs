@@ -224,15 +224,16 @@ pub(crate) fn quoted(words: &str) -> String {
     if words.chars().nth(SHOWN).is_some() {
         shown.push_str("...");
     }
-    // Braces would be taken for the mark of the place.
-    format!("'{}'", shown.replace('{', "\\u{7b}"))
+    format!("'{shown}'")
 }
 
 fn visible(c: char) -> String {
-    if c == ' ' || c.is_alphanumeric() || c.is_ascii_graphic() {
-        c.to_string()
-    } else {
-        c.escape_unicode().to_string()
+    match c {
+        // A message has places to be filled in, and marks them with a brace.
+        '{' => c.escape_unicode().to_string(),
+        ' ' => c.to_string(),
+        c if c.is_alphanumeric() || c.is_ascii_graphic() => c.to_string(),
+        c => c.escape_unicode().to_string(),
     }
 }
 
