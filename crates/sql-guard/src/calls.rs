@@ -42,13 +42,26 @@ const TELLING_SYSTEM_FUNCTIONS: &[&str] = &[
     "SYSTEM$ALLOWLIST",
 ];
 
-/// Functions that have an effect, or hand out a way past the warehouse's own access rules.
-const EFFECTS: &[&str] =
-    &["GET_PRESIGNED_URL", "BUILD_SCOPED_FILE_URL", "BUILD_STAGE_FILE_URL", "GETNEXTVAL", "NEXTVAL"];
+/// Functions that have an effect, hand out a way past the warehouse's own access rules, or run a text as a query.
+const EFFECTS: &[&str] = &[
+    "GET_PRESIGNED_URL",
+    "BUILD_SCOPED_FILE_URL",
+    "BUILD_STAGE_FILE_URL",
+    "GETNEXTVAL",
+    "NEXTVAL",
+    "TO_QUERY",
+];
 
 /// Functions that read files from a stage named in a text.
-const STAGE_FUNCTIONS: &[&str] =
-    &["INFER_SCHEMA", "DIRECTORY", "TO_FILE", "GET_STAGE_LOCATION", "GET_RELATIVE_PATH", "GET_ABSOLUTE_PATH"];
+const STAGE_FUNCTIONS: &[&str] = &[
+    "INFER_SCHEMA",
+    "DIRECTORY",
+    "TO_FILE",
+    "TRY_TO_FILE",
+    "GET_STAGE_LOCATION",
+    "GET_RELATIVE_PATH",
+    "GET_ABSOLUTE_PATH",
+];
 
 /// Methods of models and other objects that only compute.
 const METHODS: &[&str] = &[
@@ -68,23 +81,14 @@ const METHODS: &[&str] = &[
     "TRANSFORM",
     "DECISION_FUNCTION",
     "SCORE_SAMPLES",
-    "APPLY",
 ];
 
 /// What SQLite's functions may reach outside the database.
-const SQLITE_FILES: &[&str] = &[
-    "LOAD_EXTENSION",
-    "READFILE",
-    "WRITEFILE",
-    "EDIT",
-    "LSMODE",
-    "FSDIR",
-    "ZIPFILE",
-    "FTS3_TOKENIZER",
-    "CSV",
-    "SQLAR_COMPRESS",
-    "SQLITE_DBPAGE",
-];
+const SQLITE_FILES: &[&str] =
+    &["LOAD_EXTENSION", "READFILE", "WRITEFILE", "EDIT", "LSMODE", "FTS3_TOKENIZER", "SQLAR_COMPRESS"];
+
+/// Tables that SQLite makes of files, and that need no parenthesis.
+const SQLITE_FILE_TABLES: &[&str] = &["FSDIR", "ZIPFILE", "SQLITE_DBPAGE"];
 
 /// Objects to calls of functions not known to be harmless; `aliases` are names with columns after them.
 pub(crate) fn refuse_calls(
@@ -153,7 +157,7 @@ pub(crate) fn refuse_effects(question: &Question<'_>, words: &[Piece<'_>]) -> Re
             Dialect::Snowflake if called && has_effect(&name) && !question.allowances.names(&name) => {
                 return Err(effect(piece));
             }
-            Dialect::Sqlite => refuse_sqlite(piece, &name, before, called)?,
+            Dialect::Sqlite => refuse_sqlite(piece, &name, called)?,
             Dialect::Snowflake => {}
         }
     }
@@ -164,19 +168,12 @@ fn has_effect(name: &str) -> bool {
     EFFECTS.contains(&name) || name.starts_with("SYSTEM$") && !TELLING_SYSTEM_FUNCTIONS.contains(&name)
 }
 
-fn refuse_sqlite(
-    piece: &Piece<'_>,
-    name: &str,
-    before: Option<&Piece<'_>>,
-    called: bool,
-) -> Result<(), Objection> {
-    let source = before
-        .is_some_and(|before| before.is_any(&["FROM", "JOIN"]) || before.is_sign(",") || before.is_sign("."));
-    if (called || source) && SQLITE_FILES.contains(&name) {
+fn refuse_sqlite(piece: &Piece<'_>, name: &str, called: bool) -> Result<(), Objection> {
+    if called && SQLITE_FILES.contains(&name) || SQLITE_FILE_TABLES.contains(&name) {
         return Err(reaches_files(piece));
     }
     match name.strip_prefix("PRAGMA_") {
-        Some(pragma) if (called || source) && !pragma_tells(pragma) => Err(effect(piece)),
+        Some(pragma) if !pragma_tells(pragma) => Err(effect(piece)),
         _ => Ok(()),
     }
 }
@@ -187,9 +184,7 @@ pub(crate) fn refuse_stages(question: &Question<'_>, words: &[Piece<'_>]) -> Res
         return Ok(());
     }
     for (at, piece) in words.iter().enumerate() {
-        let named = piece.kind == PieceKind::Text
-            && piece.text.trim_start_matches(['\'', '$', ' ']).starts_with(['@'])
-            && names_a_source(words, at);
+        let named = names_files(piece) && names_a_source(words, at);
         let called = words.get(at + 1).is_some_and(|next| next.is_sign("("));
         let function = called
             && plain_name(piece, question.dialect)
@@ -199,6 +194,11 @@ pub(crate) fn refuse_stages(question: &Question<'_>, words: &[Piece<'_>]) -> Res
         }
     }
     Ok(())
+}
+
+fn names_files(piece: &Piece<'_>) -> bool {
+    let text = piece.text.trim_start_matches(['\'', '$', ' ']);
+    piece.kind == PieceKind::Text && (text.starts_with('@') || text.contains("://"))
 }
 
 /// Whether the text at `at` stands where a table is named.
@@ -230,7 +230,7 @@ impl<'a> Call<'a> {
     fn judge(&self, question: &Question<'_>) -> Result<(), Objection> {
         match self.callee.kind {
             PieceKind::Word | PieceKind::Name => self.judge_name(question),
-            PieceKind::Text => Err(computed(&self.callee)),
+            PieceKind::Text | PieceKind::Number => Err(computed(&self.callee)),
             PieceKind::Sign if self.callee.is_sign(")") || self.callee.is_sign("]") => {
                 Err(computed(&self.callee))
             }
@@ -365,7 +365,9 @@ fn unknown(piece: &Piece<'_>, name: &str) -> Objection {
     Objection::write(
         Rule::Function,
         format!("The function {}{{at}} is not one of the engine's own, so it may do more than read.", quoted(name)),
-        format!("Use a function of the engine, or ask the operator to allow this one with --allow-function {name}."),
+        format!(
+            "Use one of the engine's functions, or ask the operator to allow this one with --allow-function {name}."
+        ),
     )
     .at(piece.start)
 }
