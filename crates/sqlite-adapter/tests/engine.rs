@@ -385,7 +385,7 @@ async fn a_file_that_is_none_is_told_when_it_is_opened() {
     std::fs::write(&text, "no database, but long enough to have a header of 100 bytes ".repeat(10)).unwrap();
     for (path, wanted) in [
         (directory.path().join("missing.db"), "there is no database file"),
-        (directory.path().to_owned(), "is not a file"),
+        (directory.path().to_owned(), "is a directory"),
         (text, "not a database"),
     ] {
         let backend = SqliteBackend::new(SqliteConfig::new(SqliteSource::File(path)));
