@@ -4,6 +4,7 @@
 mod disk;
 mod documents;
 mod fence;
+mod guests;
 mod histories;
 mod life;
 mod origins;
