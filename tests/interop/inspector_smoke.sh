@@ -3,6 +3,8 @@
 # protocol eras. Usage: inspector_smoke.sh PATH_TO_BINARY, after `npm ci --ignore-scripts` in this folder.
 set -euo pipefail
 server=$(realpath "$1")
+exports=$(mktemp -d)
+trap 'rm -rf "$exports"' EXIT
 cd "$(dirname "$0")"
 inspector=(node node_modules/.bin/mcp-inspector --cli -q --format json)
 passed=0
@@ -16,7 +18,7 @@ fail() {
 expect() {
   local name=$1 code=$2 text=$3 output status=0
   shift 4
-  output=$("${inspector[@]}" "$@" -- "$server" --ephemeral 2>&1) || status=$?
+  output=$("${inspector[@]}" "$@" -- "$server" --ephemeral --export-dir "$exports" 2>&1) || status=$?
   [ "$status" = "$code" ] || fail "$name ended with $status, expected $code" "$output"
   grep -qF -- "$text" <<<"$output" || fail "$name does not say $text" "$output"
   passed=$((passed + 1))
@@ -31,6 +33,9 @@ for era in legacy auto modern; do
     --tool-name async_execute_query --tool-args-json "$(tool 'select 41 + 1 as answer')"
   expect "a wrong statement ($era)" 5 'no such table' -- --protocol-era "$era" --method tools/call \
     --tool-name async_execute_query --tool-args-json "$(tool 'select * from no_such_table')"
+  expect "the resources ($era)" 0 '"resources"' -- --protocol-era "$era" --method resources/list
+  expect "the addresses of resources ($era)" 0 'async-query://results/{query_id}{?offset,limit}' -- \
+    --protocol-era "$era" --method resources/templates/list
 done
 expect 'an unknown query' 5 'q_00000000000000000000000000' -- --method tools/call \
   --tool-name query_status --tool-args-json '{"query_id": "q_00000000000000000000000000"}'

@@ -5,8 +5,13 @@ Usage: python_client.py PATH_TO_BINARY
 """
 
 import asyncio
+import csv
+import json
 import sys
+import tempfile
 import time
+import urllib.parse
+import urllib.request
 
 import jsonschema
 from mcp.client import Client
@@ -99,6 +104,51 @@ async def an_abandoned_wait_leaves_the_query_alone(tools):
     await tools.call("query_cancel", query_id=submitted["query_id"])
 
 
+async def a_result_goes_into_a_file(tools):
+    submitted, _ = await tools.call("async_execute_query", sql=NUMBERS, wait_seconds=20)
+    arguments = {"query_id": submitted["query_id"], "export_format": "csv"}
+    answer = await tools.client.call_tool("query_result", arguments)
+    assert not answer.is_error, answer.content[0].text
+    facts, link = answer.structured_content, answer.content[1]
+    tools.validators["query_result"].validate(facts)
+    assert facts["export_status"] == "written" and facts["export_rows"] == 2500, facts
+    assert link.type == "resource_link" and link.mime_type == "text/csv", link
+    assert link.size == facts["export_bytes"], link
+    path = urllib.request.url2pathname(urllib.parse.urlparse(str(link.uri)).path)
+    assert path == facts["export_path"], (path, facts)
+    with open(path, newline="", encoding="utf-8") as file:
+        rows = list(csv.reader(file))
+    assert rows[0] == ["i", "square"] and len(rows) == 2501 and rows[-1] == ["2500", "6250000"], rows[-1]
+    escape = await tools.refused("query_result", query_id=submitted["query_id"], export_file="../x.csv")
+    assert "plain file name" in escape, escape
+
+
+async def results_are_resources(tools):
+    submitted, _ = await tools.call("async_execute_query", sql=NUMBERS, wait_seconds=20)
+    templates = await tools.client.list_resource_templates()
+    assert [template.uri_template for template in templates.resource_templates] == [
+        "async-query://results/{query_id}{?offset,limit}"
+    ], templates
+    uri = f"async-query://results/{submitted['query_id']}"
+    listed = {str(resource.uri): resource for resource in (await tools.client.list_resources()).resources}
+    assert listed[uri].mime_type == "application/json" and listed[uri].description.startswith("2500 rows"), listed
+    rows, uri = [], f"{uri}?limit=900"
+    while uri:
+        contents = (await tools.client.read_resource(uri)).contents
+        page = json.loads(contents[0].text)
+        rows += page["rows"]
+        uri = page.get("next_uri")
+        assert (uri is not None) == page["has_more"], page
+    assert len(rows) == 2500 and rows[-1] == [2500, 6_250_000], len(rows)
+    try:
+        await tools.client.read_resource("async-query://results/q_" + "0" * 26)
+        raise AssertionError("an unknown result was read")
+    except AssertionError:
+        raise
+    except Exception as error:  # the class differs between the client's versions
+        assert "No query of this id" in str(error), error
+
+
 async def bad_input_is_answered_with_what_to_do(tools):
     assert "one statement" in (await tools.refused("async_execute_query", sql="select 1; select 2")).lower()
     assert "empty" in await tools.refused("async_execute_query", sql="  ")
@@ -106,8 +156,8 @@ async def bad_input_is_answered_with_what_to_do(tools):
     assert "async_execute_query" in await tools.refused("query_result", query_id="q_" + "0" * 26)
 
 
-async def main(binary, mode):
-    server = StdioServerParameters(command=binary, args=["--ephemeral"])
+async def main(binary, mode, export_dir):
+    server = StdioServerParameters(command=binary, args=["--ephemeral", "--export-dir", export_dir])
     async with Client(server, mode=mode) as client:
         tools = Tools(client, (await client.list_tools()).tools)
         assert len(tools.validators) == 5, sorted(tools.validators)
@@ -116,6 +166,8 @@ async def main(binary, mode):
             submit_wait_and_page,
             cancel_an_endless_query,
             an_abandoned_wait_leaves_the_query_alone,
+            a_result_goes_into_a_file,
+            results_are_resources,
             bad_input_is_answered_with_what_to_do,
         ]
         for step in steps:
@@ -125,5 +177,8 @@ async def main(binary, mode):
 
 
 if __name__ == "__main__":
-    passed = sum(asyncio.run(main(sys.argv[1], mode)) for mode in ("legacy", "2026-07-28"))
+    passed = 0
+    for mode in ("legacy", "2026-07-28"):
+        with tempfile.TemporaryDirectory() as directory:
+            passed += asyncio.run(main(sys.argv[1], mode, directory))
     print(f"python client: {passed} passed, 0 failed")
