@@ -106,3 +106,17 @@ async fn an_export_that_is_ended_or_dropped_leaves_nothing() {
     };
     tokio::time::timeout(Duration::from_secs(30), gone).await.unwrap();
 }
+
+#[tokio::test]
+async fn a_file_that_appears_meanwhile_is_left_as_it_is() {
+    let (registry, id) = many_rows().await;
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("many.csv");
+    let outcome = write(&registry, id, Format::Csv, &path, |_| {
+        std::fs::write(&path, "somebody else's").unwrap();
+        Ok(())
+    });
+    assert_eq!(outcome.await, Err(ExportError::Exists(path.clone())));
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), "somebody else's");
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
+}
