@@ -175,7 +175,7 @@ fn assert_only(steps: &[Value], case: &str, step: &str, kinds: &[&str], words: &
         "cancel",
     ];
     for name in known {
-        let _ = find(steps, name);
+        find(steps, name);
     }
 }
 
@@ -453,7 +453,7 @@ fn a_person_gets_lines_without_colors_where_there_is_no_terminal() {
     let output = site.run(&["--patience", "3s"]);
     let text = String::from_utf8(output.stdout).unwrap();
     assert_eq!(output.status.code(), Some(1));
-    assert!(text.contains("FAILED   tcp") && text.contains("-> Check host and port"), "{text}");
+    assert!(text.contains("FAILED   tcp ") && text.contains("-> Check host and port"), "{text}");
     assert!(text.ends_with("1 failed, 0 to look at\n"), "{text}");
     assert!(!text.contains('\u{1b}'), "{text}");
 }

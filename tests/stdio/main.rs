@@ -1,5 +1,10 @@
 //! The real binary over real pipes: what only a process can show.
-#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on says so and stops")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test that cannot go on says so and stops"
+)]
 
 mod by_hand;
 #[cfg(unix)]

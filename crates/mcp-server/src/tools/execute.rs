@@ -7,7 +7,7 @@ use registry_core::error::RegistryError;
 use registry_core::options::{self, Priority, QueryOptions, QueryRequest};
 use registry_core::registry::Accepted;
 use registry_core::snapshot::QueryStatus;
-use rmcp::model::{CallToolResponse, JsonObject, Tool, ToolAnnotations};
+use rmcp::model::{CallToolResponse, InputRequiredResult, JsonObject, Tool, ToolAnnotations};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -121,7 +121,7 @@ pub(super) async fn call(call: &Call, arguments: Option<JsonObject>) -> Result<C
     let registry = call.registry().await?;
     match permit(call, registry, &request, &given).await? {
         Permit::Run { reads } => request.deduplicate &= reads,
-        Permit::AskFirst(question) => return Ok(question),
+        Permit::AskFirst(question) => return Ok((*question).into()),
     }
     let Accepted { snapshot, joined } = match registry.execute_query(request).await {
         Ok(accepted) => accepted,
@@ -163,7 +163,7 @@ pub(super) async fn call(call: &Call, arguments: Option<JsonObject>) -> Result<C
 /// Whether a statement may go to the engine now.
 enum Permit {
     Run { reads: bool },
-    AskFirst(CallToolResponse),
+    AskFirst(Box<InputRequiredResult>),
 }
 
 async fn permit(
@@ -191,7 +191,7 @@ async fn permit(
             let question = Question { sql: &request.sql, connection, arguments: given };
             Ok(match confirmation::ask(call, question).await? {
                 Consent::Given => Permit::Run { reads: false },
-                Consent::AskedFor(question) => Permit::AskFirst((*question).into()),
+                Consent::AskedFor(question) => Permit::AskFirst(question),
             })
         }
     }

@@ -54,12 +54,12 @@ pub(super) fn text(report: &Report, style: Style) -> String {
 fn describe(out: &mut String, step: &Step, style: Style) {
     let time = words::span(Duration::from_millis(step.millis));
     let time = if step.status == Mark::Skipped { String::new() } else { format!(" ({time})") };
-    line(out, &format!("  {}  {:<12}{}{time}", style.mark(step.status), step.step, visible(&step.message)));
+    line(out, &format!("  {}  {:<13}{}{time}", style.mark(step.status), step.step, visible(&step.message)));
     for detail in &step.details {
-        line(out, &format!("             {}", visible(detail)));
+        line(out, &format!("              {}", visible(detail)));
     }
     if let Some(mend) = &step.mend {
-        line(out, &format!("             -> {}", visible(mend)));
+        line(out, &format!("              -> {}", visible(mend)));
     }
 }
 
