@@ -77,7 +77,7 @@ impl QueryRegistry {
         let now = self.shared.config.clock.now();
         let mut forgotten = Forgotten::default();
         for record in self.shared.records.list(ListFilter::default()).await? {
-            if !record.is_terminal() || record.finished_at.is_none_or(|end| now.since(end) < age) {
+            if record.finished_at.is_none_or(|end| now.since(end) < age) {
                 continue;
             }
             if !record.owes.is_empty() {

@@ -33,9 +33,18 @@ impl Orphan {
         self.service.queries().into_iter().filter(ours).map(status).collect()
     }
 
+    /// Any change of the record is a new version, a change of its owner too.
+    fn version(&self) -> Value {
+        version_of(&self.state, &self.id)
+    }
+
     fn listed(&self) -> Value {
         self.state.listed(&[])[0].clone()
     }
+}
+
+fn version_of(state: &State, id: &str) -> Value {
+    state.run(&["status", id, "--json"]).json()["version"].clone()
 }
 
 fn variables(service: &FakeSnowflake, api: &str, state: &State) -> Vec<(String, String)> {
@@ -63,6 +72,7 @@ fn variables(service: &FakeSnowflake, api: &str, state: &State) -> Vec<(String, 
 #[test]
 fn an_orphan_is_seen_by_all_and_taken_over_by_no_short_lived_command() {
     let orphan = Orphan::new("sql");
+    let version = orphan.version();
     let before = orphan.listed();
     assert_eq!((&before["status"], &before["server"]), (&json!("running"), &json!("gone")), "{before}");
     for arguments in
@@ -76,6 +86,7 @@ fn an_orphan_is_seen_by_all_and_taken_over_by_no_short_lived_command() {
     assert_eq!(own.code, 0, "{own:?}");
     let after = orphan.state.run(&["status", &orphan.id, "--json"]).json();
     assert_eq!((&after["status"], &after["server"]), (&json!("running"), &json!("gone")), "{after}");
+    assert_eq!(orphan.version(), version);
     assert_eq!(orphan.statuses(), ["RUNNING"]);
     assert!(orphan.state.run(&["list"]).out.contains("running, server gone"));
 }
@@ -116,8 +127,11 @@ fn a_waiting_query_of_a_dead_server_is_canceled_without_being_sent() {
     server.wait_until_running(&running);
     let waiting = server.submit("select 2 /* fake: runs=3600 */");
     server.kill();
+    let version = version_of(&state, &running);
     let ran = state.run(&[&CONNECTION[..], &["cancel", &waiting]].concat());
     assert_eq!(ran.code, 0, "{ran:?}");
+    // Nobody asked for the other one.
+    assert_eq!(version_of(&state, &running), version);
     assert!(
         !service
             .queries()
