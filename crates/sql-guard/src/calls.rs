@@ -240,7 +240,7 @@ impl<'a> Call<'a> {
 
     fn judge_name(&self, question: &Question<'_>) -> Result<(), Objection> {
         let before = self.before(1);
-        if before.is_some_and(|sign| sign.is_sign("::")) || self.is_outer_join_mark() {
+        if self.is_outer_join_mark() {
             return Ok(());
         }
         let Some(name) = plain_name(&self.callee, question.dialect) else {

@@ -269,6 +269,13 @@ impl<'a> Lexer<'a> {
         if word.eq_ignore_ascii_case("x") && after.starts_with('\'') {
             return self.blob(rest);
         }
+        if word.contains("$$") {
+            return Err(self.foreign(
+                word,
+                "it may be a name, or quotes that begin behind one",
+                "Quote the name with \".",
+            ));
+        }
         let prefix = ["n", "e", "b", "r", "q", "u", "nq", "br", "rb"]
             .iter()
             .any(|known| word.eq_ignore_ascii_case(known));
