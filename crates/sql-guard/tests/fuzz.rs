@@ -2,6 +2,7 @@
 //!
 //! The suite does this for a few seconds; `GUARD_FUZZ_SECONDS=600 cargo test --release -p sql-guard --test fuzz` for as
 //! long as wanted, and `GUARD_FUZZ_SEED` takes up a run again.
+#![allow(clippy::unwrap_used)]
 
 #[path = "support/oracle.rs"]
 mod oracle;

@@ -135,6 +135,8 @@ fn the_operator_allows_functions_by_name_or_by_schema() {
     ] {
         assert_eq!(allowing(&format!("SELECT {other}"), &allowed), UNKNOWN, "{other}");
     }
+    let behind_quotes = Allowances::default().function("db.\"s\".g");
+    assert_eq!(allowing("SELECT db.\"s\".G(1)", &behind_quotes), READ);
     let system = Allowances::default().function("SYSTEM$WAIT");
     assert_eq!(allowing("SELECT SYSTEM$WAIT(1)", &system), READ);
     assert_eq!(allowing("SELECT SYSTEM$ABORT_SESSION(1)", &system), UNKNOWN);

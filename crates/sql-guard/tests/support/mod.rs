@@ -1,5 +1,5 @@
 //! The corpus of judged statements.
-#![allow(dead_code)]
+#![allow(dead_code, clippy::unwrap_used)]
 
 use serde::Deserialize;
 use sql_guard::{Dialect, Kind, Rule};

@@ -4,6 +4,8 @@
 //! is only fit to be a read if it holds one statement, whose first word, and the first word behind the tables of a WITH,
 //! is one that reads.
 
+#![allow(clippy::unwrap_used)]
+
 use sql_guard::Dialect;
 
 #[derive(Clone, Copy, PartialEq)]
@@ -62,9 +64,8 @@ fn until(rest: &[u8], from: usize, end: &[u8]) -> usize {
 fn quoted(rest: &[u8], quote: u8, backslashes: bool) -> usize {
     let mut at = 1;
     while at < rest.len() {
-        if backslashes && rest[at] == b'\\' {
-            at += 2;
-        } else if rest[at] == quote && rest.get(at + 1) == Some(&quote) {
+        let doubled = rest[at] == quote && rest.get(at + 1) == Some(&quote);
+        if backslashes && rest[at] == b'\\' || doubled {
             at += 2;
         } else if rest[at] == quote {
             return at + 1;
