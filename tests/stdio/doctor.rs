@@ -313,7 +313,7 @@ const AT_SNOWFLAKE: [Case; 15] = [
         &["cancel_refused"],
         "refuses to stop",
     ),
-    ("silence", |site| site.fault("any", "", Misbehaviour::HalfOpen), "sign_in", &["unavailable"], ""),
+    ("silence", |site| site.fault("any", "", Misbehaviour::HalfOpen), "sign_in", &["unavailable"], "3 s"),
     ("reset", |site| site.fault("any", "", Misbehaviour::Reset), "sign_in", &["unavailable"], ""),
     (
         "slow",

@@ -8,6 +8,7 @@ use registry_core::error::{ErrorInfo, ErrorKind, RegistryError};
 use registry_core::options::{QueryOptions, QueryRequest};
 use registry_core::registry::{Canceled, OnExit, RegistryConfig, Shutdown, StateLocation};
 use registry_core::snapshot::{QuerySnapshot, QueryStatus};
+use registry_core::state::Timing;
 use registry_core::{QueryRegistry, results};
 use serde_json::Value;
 use tokio::time::{Instant, timeout};
@@ -54,6 +55,8 @@ impl Queries {
             // The engine's own words are heard before ours.
             call_timeout: patience + Duration::from_secs(1),
             on_exit: OnExit::Cancel,
+            // The first call without an answer tells what is wrong; nobody waits for the next ones.
+            timing: Timing { backoff: vec![Duration::from_secs(1)], ..Timing::default() },
             ..RegistryConfig::default()
         };
         let registry = QueryRegistry::open(config, StateLocation::Ephemeral, connections).await?;
