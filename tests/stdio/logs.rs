@@ -91,14 +91,27 @@ fn every_record_is_one_line_of_json_whatever_callers_say() {
     }
 }
 
+/// A server whose error names a path that would forge a record, if it could.
+fn led_astray(format: &str) -> String {
+    let home = tempfile::tempdir().unwrap();
+    let state = home.path().join("state\nINFO forged\u{1b}[31m\u{202e}");
+    std::fs::write(&state, "no directory").unwrap();
+    log_of(ServerProcess::start(BINARY, &state, &["--log-format", format]), |process| {
+        process.call_error("async_execute_query", json!({ "sql": "select 1" }));
+    })
+}
+
 #[test]
 fn every_record_of_text_is_one_line_too() {
-    let log = visited_by_a_forger("text");
-    assert!(log.contains("query ended") && log.contains("forged"), "{log}");
-    for line in log.lines() {
-        let time = line.get(..20).unwrap_or_default();
-        assert!(time.starts_with("20") && time.contains('T'), "not the begin of a record: {line:?}");
-        assert!(!line.contains(['\u{1b}', '\u{202e}']), "{line:?}");
+    for (log, words) in
+        [(visited_by_a_forger("text"), "query ended"), (led_astray("text"), "cannot be opened")]
+    {
+        assert!(log.contains(words) && log.contains("forged"), "{log}");
+        for line in log.lines() {
+            let time = line.get(..20).unwrap_or_default();
+            assert!(time.starts_with("20") && time.contains('T'), "not the begin of a record: {line:?}");
+            assert!(!line.contains(['\u{1b}', '\u{202e}']), "{line:?}");
+        }
     }
 }
 
