@@ -10,7 +10,6 @@
 #![cfg(target_os = "linux")]
 
 #[path = "common/attacks.rs"]
-#[allow(dead_code, reason = "every test file uses a part of it")]
 mod attacks;
 mod common;
 

@@ -12,44 +12,13 @@
 mod attacks;
 mod common;
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
-use std::time::Duration;
+use std::collections::BTreeSet;
 
-use attacks::{REFUSED, bombs};
-use common::{BOUND, Fixture};
+use attacks::{REFUSED, SETTINGS, bombs, files, prepared};
+use common::Fixture;
 use registry_core::error::ErrorKind;
-use registry_core::results::ResultLimits;
 use rusqlite::Connection;
 use sqlite_adapter::{SqliteConfig, SqliteSource};
-
-fn prepared(directory: &Path) {
-    for name in ["main.db", "other.db"] {
-        let connection = Connection::open(directory.join(name)).unwrap();
-        connection
-            .execute_batch(
-                "CREATE TABLE t (id INTEGER PRIMARY KEY, v TEXT UNIQUE); INSERT INTO t VALUES (1, 'one');
-                 CREATE VIRTUAL TABLE words USING fts5(x); INSERT INTO words VALUES ('one two');
-                 CREATE VIRTUAL TABLE places USING rtree(id, x0, x1); INSERT INTO places VALUES (1, 0, 1);
-                 CREATE TABLE trapped (x);
-                 CREATE TRIGGER spring AFTER INSERT ON trapped BEGIN DELETE FROM t; END;
-                 CREATE VIEW trap AS SELECT 1 AS x;
-                 CREATE TRIGGER springs INSTEAD OF INSERT ON trap BEGIN DELETE FROM t; END",
-            )
-            .unwrap();
-    }
-}
-
-/// Every file of a directory, with its bytes.
-fn files(directory: &Path) -> BTreeMap<String, Vec<u8>> {
-    let entries = std::fs::read_dir(directory).unwrap().map(Result::unwrap);
-    entries.map(|e| (e.file_name().into_string().unwrap(), std::fs::read(e.path()).unwrap())).collect()
-}
-
-const SETTINGS: &str = "SELECT (SELECT user_version FROM pragma_user_version), \
-                        (SELECT application_id FROM pragma_application_id), \
-                        (SELECT schema_version FROM pragma_schema_version), (SELECT encoding FROM pragma_encoding), \
-                        (SELECT group_concat(id || v) FROM t), (SELECT group_concat(sql) FROM sqlite_schema)";
 
 #[tokio::test]
 async fn every_attack_is_refused_and_changes_nothing() {
@@ -114,39 +83,6 @@ fn no_attack_was_lost_from_the_list() {
         REFUSED.iter().map(|(name, _)| *name).chain(bombs().iter().map(|(name, _)| *name)).collect();
     assert_eq!(names.len(), REFUSED.len() + bombs().len(), "every attack has a name of its own");
     assert_eq!((REFUSED.len(), bombs().len()), (91, 38));
-}
-
-/// Whatever a bomb does, it ends, touches no file of the database, and the next statement works.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_bomb_hurts_nobody() {
-    let directory = tempfile::tempdir().unwrap();
-    prepared(directory.path());
-    let config = SqliteConfig::new(SqliteSource::File(directory.path().join("main.db")));
-    let limits = ResultLimits { max_bytes: 32 << 20, ..ResultLimits::default() };
-    let fixture = Fixture::with_limits(config, limits);
-    let (before, settings) = (files(directory.path()), fixture.rows(SETTINGS).await);
-    for (name, sql) in bombs() {
-        taken_again(&fixture).await;
-        let mut submission = fixture.submission(&sql);
-        submission.time_limit = Duration::from_millis(300);
-        let end = tokio::time::timeout(BOUND, fixture.end_of(submission)).await;
-        println!("{name}: {}", format!("{end:?}").chars().take(140).collect::<String>());
-        assert!(end.is_ok(), "{name} does not end");
-        assert!(files(directory.path()) == before, "{name} touched a file");
-    }
-    taken_again(&fixture).await;
-    assert_eq!(fixture.rows(SETTINGS).await, settings);
-}
-
-/// Waits until the statements that were given up leave room and memory for another.
-async fn taken_again(fixture: &Fixture) {
-    let taken = async {
-        while let Err(error) = fixture.query("SELECT 1").await {
-            assert!(matches!(error.kind, ErrorKind::Unavailable | ErrorKind::ResourceLimit), "{error:?}");
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    };
-    tokio::time::timeout(2 * BOUND, taken).await.expect("statements are taken again");
 }
 
 #[tokio::test]

@@ -1,5 +1,12 @@
 //! Statements that try to do what they must not.
 
+#![allow(dead_code, reason = "every test file uses a part of it")]
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use rusqlite::Connection;
+
 /// Names and statements that must all be refused. `@` stands for a directory that is watched.
 pub(crate) const REFUSED: &[(&str, &str)] = &[
     // Changes of data and schema.
@@ -160,3 +167,33 @@ fn doubled(depth: usize) -> String {
     let parts: Vec<_> = (1..=depth).map(part).collect();
     format!("WITH c0 AS (SELECT 1), {} SELECT count(*) FROM c{depth}", parts.join(", "))
 }
+
+/// Makes the database that is attacked, and another beside it.
+pub(crate) fn prepared(directory: &Path) {
+    for name in ["main.db", "other.db"] {
+        let connection = Connection::open(directory.join(name)).unwrap();
+        connection
+            .execute_batch(
+                "CREATE TABLE t (id INTEGER PRIMARY KEY, v TEXT UNIQUE); INSERT INTO t VALUES (1, 'one');
+                 CREATE VIRTUAL TABLE words USING fts5(x); INSERT INTO words VALUES ('one two');
+                 CREATE VIRTUAL TABLE places USING rtree(id, x0, x1); INSERT INTO places VALUES (1, 0, 1);
+                 CREATE TABLE trapped (x);
+                 CREATE TRIGGER spring AFTER INSERT ON trapped BEGIN DELETE FROM t; END;
+                 CREATE VIEW trap AS SELECT 1 AS x;
+                 CREATE TRIGGER springs INSTEAD OF INSERT ON trap BEGIN DELETE FROM t; END",
+            )
+            .unwrap();
+    }
+}
+
+/// Every file of a directory, with its bytes.
+pub(crate) fn files(directory: &Path) -> BTreeMap<String, Vec<u8>> {
+    let entries = std::fs::read_dir(directory).unwrap().map(Result::unwrap);
+    entries.map(|e| (e.file_name().into_string().unwrap(), std::fs::read(e.path()).unwrap())).collect()
+}
+
+/// What a statement may have changed.
+pub(crate) const SETTINGS: &str = "SELECT (SELECT user_version FROM pragma_user_version), \
+                        (SELECT application_id FROM pragma_application_id), \
+                        (SELECT schema_version FROM pragma_schema_version), (SELECT encoding FROM pragma_encoding), \
+                        (SELECT group_concat(id || v) FROM t), (SELECT group_concat(sql) FROM sqlite_schema)";

@@ -110,7 +110,7 @@ mod tests {
         );
         assert_eq!(
             args(&["install", "cursor", "--max-running", "2", "--mode", "read-write", "--on-exit", "cancel"]),
-            ["--mode", "read-write", "--max-running", "2", "--on-exit", "cancel"]
+            ["--mode", "read-write", "--on-exit", "cancel", "--max-running", "2"]
         );
     }
 
