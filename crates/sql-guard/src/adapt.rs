@@ -4,6 +4,7 @@
 //! well. Each rule takes out or replaces words whose meaning their neighbours settle, and nothing that could hold a
 //! statement.
 
+use sqlparser::keywords::Keyword;
 use sqlparser::tokenizer::{Token, TokenWithSpan};
 
 use crate::Dialect;
@@ -156,7 +157,12 @@ fn nth_value(view: &View<'_>) -> Option<Change> {
 
 /// `SAMPLE BERNOULLI (10) SEED (1)`, which the parser does not take after every kind of table
 fn sample(view: &View<'_>) -> Option<Change> {
-    if !view.is(0, &["SAMPLE", "TABLESAMPLE"]) {
+    let after_table = match view.before(1) {
+        Token::RParen => true,
+        Token::Word(word) => word.keyword == Keyword::NoKeyword,
+        _ => false,
+    };
+    if !after_table || !view.is(0, &["SAMPLE", "TABLESAMPLE"]) {
         return None;
     }
     let how = usize::from(view.is(1, &["BERNOULLI", "ROW", "SYSTEM", "BLOCK"]));
