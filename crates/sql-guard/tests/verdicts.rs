@@ -60,6 +60,8 @@ fn what_the_parser_missed_is_quoted_with_its_place_and_no_more_of_the_text() {
     assert_eq!((verdict.kind, verdict.rule), (Kind::Write, Rule::Unparsed));
     assert_eq!(verdict.position.map(|position| position.offset), Some(24));
     assert!(!verdict.explanation().contains(&secret[..41]), "{}", verdict.explanation());
+    let third = snowflake("SELECT a\nFROM t\nWHERE b 'x'");
+    assert_eq!(third.position, Some(Position { line: 3, column: 9, offset: 24 }));
     let deep = snowflake(&format!("SELECT {}1{}", "(".repeat(2_000), ")".repeat(2_000)));
     assert!(deep.message.contains("nested too deeply"), "{}", deep.message);
     let early = snowflake("SELECT * FROM a LIMIT 1 END COMMIT");
@@ -72,6 +74,10 @@ fn a_verb_inside_a_query_is_found_where_it_stands() {
     assert_eq!((verdict.rule, verdict.position.map(|at| at.offset)), (Rule::WritesInsideQuery, Some(21)));
     let verdict = snowflake("SELECT a INTO :v FROM t");
     assert_eq!((verdict.rule, verdict.position.map(|at| at.offset)), (Rule::WritesInsideQuery, Some(9)));
+    for sql in ["(DELETE FROM t)", "(UPDATE t SET a = 1)", "(INSERT INTO t VALUES (1))"] {
+        let verb = &sql[1..7];
+        assert!(sqlite(sql).message.contains(&format!("'{verb}' at line 1, column 2")), "{:?}", sqlite(sql));
+    }
     let verdict = snowflake("EXPLAIN CALL p()");
     assert_eq!((verdict.rule, verdict.position.map(|at| at.offset)), (Rule::StatementKind, Some(8)));
 }

@@ -99,7 +99,7 @@ async fn both_protocol_eras_list_the_tools_and_run_a_query() {
         let names: Vec<_> =
             client.list_all_tools().await.unwrap().into_iter().map(|tool| tool.name).collect();
         assert_eq!(names, ToolName::ALL.map(ToolName::as_str));
-        let arguments = json!({"sql": "quick"}).as_object().cloned().unwrap();
+        let arguments = json!({"sql": "select quick"}).as_object().cloned().unwrap();
         let params = rmcp::model::CallToolRequestParams::new("async_execute_query").with_arguments(arguments);
         let result = client.call_tool(params).await.unwrap();
         assert_eq!(result.structured_content.unwrap()["rows"], json!([[1]]));

@@ -132,7 +132,7 @@ async fn a_result_that_was_not_kept_whole_says_so_first() {
 #[tokio::test(start_paused = true)]
 async fn a_failed_query_is_an_error_with_all_facts_in_the_text() {
     let world = World::new().await;
-    let text = world.refused("async_execute_query", json!({"sql": "wrong"})).await;
+    let text = world.refused("async_execute_query", json!({"sql": "select wrong"})).await;
     for part in [
         "no such table: ordes",
         "query_id: q_",
@@ -155,7 +155,7 @@ async fn a_failed_query_is_an_error_with_all_facts_in_the_text() {
 #[tokio::test(start_paused = true)]
 async fn identical_statements_are_joined_and_the_answer_says_why() {
     let world = World::new().await;
-    let submit = || world.call("async_execute_query", json!({"sql": "endless", "wait_seconds": 0}));
+    let submit = || world.call("async_execute_query", json!({"sql": "select endless", "wait_seconds": 0}));
     let (first, second) = (submit().await, submit().await);
     assert_eq!(first.str("query_id"), second.str("query_id"));
     assert_eq!(second.facts["deduplicated"], json!(true));
@@ -168,16 +168,18 @@ async fn identical_statements_are_joined_and_the_answer_says_why() {
 async fn statements_that_may_write_are_never_joined() {
     let settings = Settings { deduplicate: false, ..Settings::default() };
     let world = World::with(crate::world::engine(), settings, RegistryConfig::default()).await;
-    let submit = || world.call("async_execute_query", json!({"sql": "endless", "wait_seconds": 0}));
+    let submit = || world.call("async_execute_query", json!({"sql": "select endless", "wait_seconds": 0}));
     assert_ne!(submit().await.str("query_id"), submit().await.str("query_id"));
     let keyed = || {
-        world
-            .call("async_execute_query", json!({"sql": "endless", "wait_seconds": 0, "idempotency_key": "k"}))
+        world.call(
+            "async_execute_query",
+            json!({"sql": "select endless", "wait_seconds": 0, "idempotency_key": "k"}),
+        )
     };
     let (first, second) = (keyed().await, keyed().await);
     assert_eq!(first.str("query_id"), second.str("query_id"));
     assert!(second.text.contains("same idempotency_key"), "{}", second.text);
-    let other = json!({"sql": "quick", "idempotency_key": "k"});
+    let other = json!({"sql": "select quick", "idempotency_key": "k"});
     assert!(world.refused("async_execute_query", other).await.contains("another statement"));
 }
 
@@ -186,7 +188,7 @@ async fn a_full_queue_says_what_runs_and_what_to_do() {
     let config = RegistryConfig { max_running: 1, max_queued: 1, ..RegistryConfig::default() };
     let settings = Settings { deduplicate: false, ..Settings::default() };
     let world = World::with(crate::world::engine(), settings, config).await;
-    let submit = || json!({"sql": "endless", "wait_seconds": 1});
+    let submit = || json!({"sql": "select endless", "wait_seconds": 1});
     world.call("async_execute_query", submit()).await;
     let queued = world.call("async_execute_query", submit()).await;
     assert_eq!(queued.facts["queue_position"], json!(1));
@@ -201,7 +203,8 @@ async fn a_full_queue_says_what_runs_and_what_to_do() {
 #[tokio::test(start_paused = true)]
 async fn a_cancel_says_what_the_engine_said() {
     let world = World::new().await;
-    let running = world.call("async_execute_query", json!({"sql": "endless", "wait_seconds": 3})).await;
+    let running =
+        world.call("async_execute_query", json!({"sql": "select endless", "wait_seconds": 3})).await;
     let id = json!({"query_id": running.str("query_id")});
     let canceled = world.call("query_cancel", id.clone()).await;
     assert_eq!((canceled.facts["canceled"].clone(), canceled.str("reason")), (json!(true), "canceled"));
@@ -209,7 +212,7 @@ async fn a_cancel_says_what_the_engine_said() {
     let again = world.call("query_cancel", id.clone()).await;
     assert_eq!((again.facts["canceled"].clone(), again.str("reason")), (json!(true), "already_canceled"));
     assert!(world.refused("query_result", id).await.contains("was canceled"));
-    let done = world.call("async_execute_query", json!({"sql": "quick"})).await;
+    let done = world.call("async_execute_query", json!({"sql": "select quick"})).await;
     let late = world.call("query_cancel", json!({"query_id": done.str("query_id")})).await;
     assert_eq!((late.facts["canceled"].clone(), late.str("reason")), (json!(false), "already_completed"));
     assert!(late.str("next").contains("query_result"), "{}", late.text);
@@ -219,7 +222,9 @@ async fn a_cancel_says_what_the_engine_said() {
 async fn the_list_shows_the_latest_and_tells_of_more() {
     let world = World::new().await;
     for n in 0..4 {
-        world.call("async_execute_query", json!({"sql": "quick", "label": format!("number {n}")})).await;
+        world
+            .call("async_execute_query", json!({"sql": "select quick", "label": format!("number {n}")}))
+            .await;
     }
     let all = world.call("query_list", json!({})).await;
     assert_eq!(all.facts["queries"].as_array().unwrap().len(), 4);

@@ -7,7 +7,7 @@ use mcp_server::page::utf16;
 use registry_core::error::{ErrorInfo, ErrorKind};
 use registry_core::id::QueryId;
 use registry_core::registry::RegistryConfig;
-use registry_core::testing::scripted::{Script, ScriptedBackend};
+use registry_core::testing::scripted::Script;
 use serde_json::{Value, json};
 
 use crate::world::{World, engine, text};
@@ -32,16 +32,16 @@ async fn no_answer_is_longer_than_its_bound() {
     let wide: Vec<(String, &str)> = (0..10_000).map(|n| (format!("{n}{}", &long[..400]), "TEXT")).collect();
     let wide: Vec<(&str, &str)> = wide.iter().map(|(name, kind)| (name.as_str(), *kind)).collect();
     let named = [(long.as_str(), long.as_str())];
-    let engine = ScriptedBackend::remote()
-        .on("cell", Script::at_once().with_rows(&[("t", "TEXT")], vec![vec![json!(long)]; 3]))
-        .on("name", Script::at_once().with_rows(&named, vec![vec![json!(1)]]))
-        .on("wide", Script::at_once().with_rows(&wide, vec![vec![json!(long[..80]); 10_000]]))
-        .on("many", Script::at_once().with_count(1_000_000))
-        .on("wrong", Script::at_once().then_fails(ErrorInfo::new(ErrorKind::Sql, long.clone())));
+    let engine = crate::world::remote()
+        .on("select cell", Script::at_once().with_rows(&[("t", "TEXT")], vec![vec![json!(long)]; 3]))
+        .on("select name", Script::at_once().with_rows(&named, vec![vec![json!(1)]]))
+        .on("select wide", Script::at_once().with_rows(&wide, vec![vec![json!(long[..80]); 10_000]]))
+        .on("select many", Script::at_once().with_count(1_000_000))
+        .on("select wrong", Script::at_once().then_fails(ErrorInfo::new(ErrorKind::Sql, long.clone())));
     let settings = Settings { page_chars: 48_000, ..Settings::default() };
     let world = World::with(engine, settings, RegistryConfig::default()).await;
     let label = "\u{e0041}".repeat(200);
-    for sql in ["cell", "name", "wide", "many", "wrong"] {
+    for sql in ["select cell", "select name", "select wide", "select many", "select wrong"] {
         let submitted = json!({"sql": sql, "label": label, "wait_seconds": 0});
         let id = world.call("async_execute_query", submitted).await.str("query_id").to_owned();
         for tool in ["query_result", "query_status", "query_cancel"] {
@@ -66,7 +66,7 @@ async fn a_cut_cell_tells_its_place_and_its_size_and_the_pages_lose_nothing() {
         .map(|n| vec![json!(n), json!("é".repeat(if n % 7 == 3 { 100_000 + n } else { 5 }))])
         .collect();
     let script = Script::at_once().with_rows(&[("n", "NUMBER"), ("t", "TEXT")], rows);
-    let world = World::over(ScriptedBackend::remote().on("select", script)).await;
+    let world = World::over(crate::world::remote().on("select", script)).await;
     let mut answer = world.call("async_execute_query", json!({"sql": "select"})).await;
     let id = answer.str("query_id").to_owned();
     let (mut numbers, mut cuts) = (Vec::new(), Vec::new());
@@ -99,11 +99,12 @@ async fn every_limit_that_a_call_meets_names_its_flag() {
     };
     let settings = Settings { max_wait: Duration::from_secs(2), ..Settings::default() };
     let world = World::with(engine(), settings, config).await;
-    let long = world.refused("async_execute_query", json!({"sql": "x".repeat(101)})).await;
+    let long = world.refused("async_execute_query", json!({"sql": "select x".repeat(101)})).await;
     assert!(long.contains("--max-statement-bytes") && long.contains("limit is 100"), "{long}");
-    let running = world.call("async_execute_query", json!({"sql": "endless", "wait_seconds": 60})).await;
+    let running =
+        world.call("async_execute_query", json!({"sql": "select endless", "wait_seconds": 60})).await;
     assert!(running.str("message").contains("limited to 2 s (--max-wait-seconds)"), "{}", running.text);
-    let full = world.refused("async_execute_query", json!({"sql": "slow"})).await;
+    let full = world.refused("async_execute_query", json!({"sql": "select slow"})).await;
     assert!(full.contains("--max-running") && full.contains("--max-queued"), "{full}");
     assert!(full.contains("error.type: queue_full"), "{full}");
 }
@@ -111,7 +112,8 @@ async fn every_limit_that_a_call_meets_names_its_flag() {
 #[tokio::test(start_paused = true)]
 async fn ten_thousand_guessed_ids_read_and_stop_nothing() {
     let world = World::new().await;
-    let running = world.call("async_execute_query", json!({"sql": "endless", "wait_seconds": 0})).await;
+    let running =
+        world.call("async_execute_query", json!({"sql": "select endless", "wait_seconds": 0})).await;
     let known = running.str("query_id");
     let mut near: Vec<String> =
         ["", "../journal.db", "q_", "q_*", "%", "q_/../../etc/passwd", "Q_0"].map(str::to_owned).into();

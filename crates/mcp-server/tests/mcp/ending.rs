@@ -26,7 +26,8 @@ fn hello() -> String {
 #[tokio::test(start_paused = true)]
 async fn closed_input_answers_the_waits_and_ends_within_a_second() {
     let world = World::new().await;
-    let submitted = world.call("async_execute_query", json!({"sql": "endless", "wait_seconds": 0})).await;
+    let submitted =
+        world.call("async_execute_query", json!({"sql": "select endless", "wait_seconds": 0})).await;
     let id = submitted.str("query_id");
     let (pipe, _, served) = serve(Settings::default(), LazyRegistry::opened(world.registry.clone()));
     let (reader, mut writer) = tokio::io::split(pipe);
@@ -48,7 +49,7 @@ async fn closed_input_answers_the_waits_and_ends_within_a_second() {
 #[tokio::test(start_paused = true)]
 async fn a_signal_answers_the_waits_and_ends_within_a_second() {
     let world = World::new().await;
-    let waiting = world.call("async_execute_query", json!({"sql": "endless", "wait_seconds": 50}));
+    let waiting = world.call("async_execute_query", json!({"sql": "select endless", "wait_seconds": 50}));
     let signal = async {
         tokio::time::sleep(Duration::from_secs(2)).await;
         world.shutdown.cancel();

@@ -28,9 +28,9 @@ fn engine() -> ScriptedBackend {
     let columns = [("n", "NUMBER"), ("big", "NUMBER"), ("te\"xt", "TEXT"), ("f", "FLOAT"), ("f", "BOOLEAN")];
     let many = (0..MANY).map(|n| vec![json!(n), json!(format!("row {n}"))]).collect();
     crate::world::engine()
-        .on("values", Script::at_once().with_rows(&columns, values))
-        .on("many", Script::at_once().with_rows(&[("n", "NUMBER"), ("text", "TEXT")], many))
-        .on("nothing", Script::at_once().with_rows(&[], vec![]))
+        .on("select values", Script::at_once().with_rows(&columns, values))
+        .on("select many", Script::at_once().with_rows(&[("n", "NUMBER"), ("text", "TEXT")], many))
+        .on("select nothing", Script::at_once().with_rows(&[], vec![]))
 }
 
 struct Exporter {
@@ -91,7 +91,7 @@ impl Exporter {
 #[tokio::test]
 async fn every_kind_of_value_is_exact_to_the_byte() {
     let exporter = Exporter::new().await;
-    let id = exporter.query("values").await;
+    let id = exporter.query("select values").await;
     exporter.export(json!({"query_id": id, "export_file": "v.csv"})).await;
     exporter.export(json!({"query_id": id, "export_format": "jsonl", "export_file": "v"})).await;
     let csv = "n,big,\"te\"\"xt\",f,f\r\n\
@@ -111,7 +111,7 @@ async fn every_kind_of_value_is_exact_to_the_byte() {
 #[tokio::test]
 async fn the_answer_has_a_preview_the_counts_the_path_and_a_link() {
     let exporter = Exporter::new().await;
-    let id = exporter.query("many").await;
+    let id = exporter.query("select many").await;
     let result = exporter.raw(json!({"query_id": id, "export_format": "csv"})).await;
     let facts = result.structured_content.clone().unwrap();
     let path = exporter.dir.path().join(format!("{id}.csv"));
@@ -142,7 +142,8 @@ async fn the_answer_has_a_preview_the_counts_the_path_and_a_link() {
 #[tokio::test]
 async fn without_a_directory_export_is_neither_offered_nor_done() {
     let world = World::over(engine()).await;
-    let id = world.call("async_execute_query", json!({"sql": "many"})).await.str("query_id").to_owned();
+    let id =
+        world.call("async_execute_query", json!({"sql": "select many"})).await.str("query_id").to_owned();
     for asked in [json!({"export_format": "csv"}), json!({"export_file": "x.csv"})] {
         let mut arguments = json!({ "query_id": id });
         arguments.as_object_mut().unwrap().extend(asked.as_object().unwrap().clone());
@@ -163,7 +164,7 @@ async fn no_name_leads_out_of_the_directory() {
     let exporter = Exporter::with(RegistryConfig::default(), |dir| dir.join("allowed")).await;
     fs::create_dir(exporter.dir.path().join("allowed")).unwrap();
     fs::create_dir(exporter.dir.path().join("outside")).unwrap();
-    let id = exporter.query("quick").await;
+    let id = exporter.query("select quick").await;
     let absolute = exporter.dir.path().join("outside/x.csv");
     let escapes = [
         "",
@@ -229,7 +230,7 @@ async fn no_link_and_no_pipe_is_followed_or_replaced() {
     fs::create_dir(allowed.join("folder.csv")).unwrap();
     let pipe = allowed.join("pipe.csv");
     assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
-    let id = exporter.query("quick").await;
+    let id = exporter.query("select quick").await;
     for name in ["dir.csv", "file.csv", "dangling.csv", "loop.csv", "folder.csv", "pipe.csv"] {
         let text = exporter.refused(json!({"query_id": id, "export_file": name})).await;
         assert!(text.contains("exists"), "{name}: {text}");
@@ -242,7 +243,7 @@ async fn no_link_and_no_pipe_is_followed_or_replaced() {
 #[tokio::test]
 async fn another_file_is_never_overwritten_and_the_same_rows_are_found() {
     let exporter = Exporter::new().await;
-    let id = exporter.query("many").await;
+    let id = exporter.query("select many").await;
     let ask = json!({"query_id": id, "export_file": "many.csv"});
     exporter.export(ask.clone()).await;
     let path = exporter.dir.path().join("many.csv");
@@ -274,7 +275,7 @@ async fn another_file_is_never_overwritten_and_the_same_rows_are_found() {
 #[tokio::test]
 async fn two_exports_to_one_name_at_the_same_time_make_one_file_of_one_of_them() {
     let exporter = Exporter::new().await;
-    let (many, quick) = (exporter.query("many").await, exporter.query("quick").await);
+    let (many, quick) = (exporter.query("select many").await, exporter.query("select quick").await);
     for round in 0..20 {
         let name = format!("r{round}.csv");
         let ask = |id: &str| exporter.raw(json!({"query_id": id, "export_file": name}));
@@ -291,7 +292,7 @@ async fn two_exports_to_one_name_at_the_same_time_make_one_file_of_one_of_them()
 #[tokio::test]
 async fn a_call_that_does_not_wait_says_so_and_the_same_call_again_finds_the_file() {
     let exporter = Exporter::new().await;
-    let id = exporter.query("many").await;
+    let id = exporter.query("select many").await;
     let ask = |wait: f64| json!({"query_id": id, "export_format": "csv", "wait_seconds": wait});
     let (facts, text) = exporter.export(ask(0.0)).await;
     assert_eq!((&facts["export_status"], &facts["rows"]), (&json!("writing"), &Value::Null), "{text}");
@@ -307,7 +308,7 @@ async fn a_call_that_does_not_wait_says_so_and_the_same_call_again_finds_the_fil
 #[tokio::test]
 async fn a_removed_file_is_written_again() {
     let exporter = Exporter::new().await;
-    let id = exporter.query("many").await;
+    let id = exporter.query("select many").await;
     for _ in 0..2 {
         exporter.export(json!({"query_id": id, "export_file": "x.csv"})).await;
         fs::remove_file(exporter.dir.path().join("x.csv")).unwrap();
@@ -319,7 +320,7 @@ async fn what_is_missing_for_good_is_said_first() {
     let result_limits = ResultLimits { max_rows: 100, ..ResultLimits::default() };
     let config = RegistryConfig { result_limits, ..RegistryConfig::default() };
     let exporter = Exporter::with(config, |dir| dir.to_path_buf()).await;
-    let id = exporter.query("many").await;
+    let id = exporter.query("select many").await;
     let (facts, text) = exporter.export(json!({"query_id": id, "export_format": "jsonl"})).await;
     assert!(text.starts_with("TRUNCATED: only the first 100 of"), "{text}");
     assert_eq!((&facts["export_rows"], &facts["truncated"]), (&json!(100), &json!("row_ceiling")));
@@ -334,7 +335,7 @@ async fn a_directory_that_cannot_be_used_is_named_with_what_to_do() {
     }
     for (case, directory, mend) in cases {
         let exporter = Exporter::with(RegistryConfig::default(), |dir| dir.join(&directory)).await;
-        let id = exporter.query("quick").await;
+        let id = exporter.query("select quick").await;
         let text = exporter.refused(json!({"query_id": id, "export_format": "csv"})).await;
         assert!(text.contains(directory.to_str().unwrap()) && text.contains(mend), "{case}: {text}");
     }
@@ -343,13 +344,13 @@ async fn a_directory_that_cannot_be_used_is_named_with_what_to_do() {
 #[tokio::test]
 async fn a_query_without_a_result_is_refused_as_ever_and_leaves_no_file() {
     let exporter = Exporter::new().await;
-    let wrong = exporter.world.raw("async_execute_query", json!({"sql": "wrong"})).await;
+    let wrong = exporter.world.raw("async_execute_query", json!({"sql": "select wrong"})).await;
     assert_eq!(wrong.is_error, Some(true));
     let listed = exporter.world.call("query_list", json!({})).await;
     let id = listed.facts["queries"][0]["query_id"].clone();
     let text = exporter.refused(json!({"query_id": id, "export_format": "csv"})).await;
     assert!(text.contains("ordes"), "{text}");
-    let id = exporter.query("nothing").await;
+    let id = exporter.query("select nothing").await;
     let text = exporter.refused(json!({"query_id": id, "export_format": "csv"})).await;
     assert!(text.contains("no columns"), "{text}");
     assert_eq!(exporter.files(), [""; 0]);
@@ -362,7 +363,7 @@ async fn drafts_of_a_killed_process_are_swept_away() {
     let file = fs::File::create(&draft).unwrap();
     file.set_modified(SystemTime::now() - Duration::from_secs(3600)).unwrap();
     drop(file);
-    let id = exporter.query("quick").await;
+    let id = exporter.query("select quick").await;
     exporter.export(json!({"query_id": id, "export_file": "x.csv"})).await;
     assert_eq!(exporter.files(), ["x.csv"]);
 }

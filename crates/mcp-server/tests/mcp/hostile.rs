@@ -10,9 +10,11 @@ use mcp_server::lazy::LazyRegistry;
 use mcp_server::logging::OneLineEach;
 use registry_core::error::{ErrorInfo, ErrorKind};
 use registry_core::registry::{RegistryConfig, StateLocation};
+use registry_core::options::QueryRequest;
 use registry_core::testing::scripted::{Fault, Script, ScriptedBackend};
 use registry_core::{Backend, QueryRegistry};
 use rmcp::model::{CallToolRequestParams, CallToolResult};
+use sql_guard::Dialect;
 use serde_json::{Value, json};
 
 use crate::world::{Client, connect, remote, text};
@@ -70,6 +72,7 @@ impl io::Write for Log {
 struct Planted {
     client: rmcp::service::RunningService<rmcp::RoleClient, Client>,
     engine: ScriptedBackend,
+    registry: QueryRegistry,
     seen: Mutex<Vec<(String, String)>>,
 }
 
@@ -82,17 +85,22 @@ impl Planted {
         let engine = remote()
             .names_statements(format!("statement {HOSTILE}"))
             .on(format!("rows {SLY}"), Script::at_once().with_rows(&columns, rows))
-            .on("wrong", Script::at_once().then_fails(error))
-            .on("long", Script::at_once().then_fails(ErrorInfo::new(ErrorKind::Sql, HOSTILE.repeat(10_000))))
-            .on("endless", Script::never_ends());
+            .on("select wrong", Script::at_once().then_fails(error))
+            .on(
+                "select long",
+                Script::at_once().then_fails(ErrorInfo::new(ErrorKind::Sql, HOSTILE.repeat(10_000))),
+            )
+            .on("select endless", Script::never_ends());
         let backend: Arc<dyn Backend> = Arc::new(engine.clone());
         let connections = vec![(name.clone(), Arc::clone(&backend)), ("other".to_owned(), backend)];
-        let settings = Settings { connections: vec![name, "other".to_owned()], ..Settings::default() };
+        let names = vec![name, "other".to_owned()];
+        let dialects = names.iter().map(|name| (name.clone(), Dialect::Sqlite)).collect();
+        let settings = Settings { connections: names, dialects, ..Settings::default() };
         let registry = QueryRegistry::open(RegistryConfig::default(), StateLocation::Ephemeral, connections)
             .await
             .unwrap();
-        let (client, _, _) = connect(settings, LazyRegistry::opened(registry)).await;
-        Self { client, engine, seen: Mutex::default() }
+        let (client, _, _) = connect(settings, LazyRegistry::opened(registry.clone())).await;
+        Self { client, engine, registry, seen: Mutex::default() }
     }
 
     async fn call(&self, tool: &str, arguments: Value) -> CallToolResult {
@@ -110,17 +118,23 @@ impl Planted {
         answer.structured_content.unwrap()["query_id"].as_str().unwrap().to_owned()
     }
 
+    /// As a process would that does not look at its statements: the tool takes no text with hidden characters.
+    async fn accepted_elsewhere(&self, sql: String) -> String {
+        let request = QueryRequest { label: Some(SLY.to_owned()), ..QueryRequest::new(sql) };
+        self.registry.execute_query(request).await.unwrap().snapshot.query_id.to_string()
+    }
+
     async fn call_everything(&self) {
-        let rows = self.submit(&format!("rows {SLY}")).await;
+        let rows = self.accepted_elsewhere(format!("rows {SLY}")).await;
         let page = self.call("query_result", json!({"query_id": rows})).await.structured_content.unwrap();
         assert_eq!((&page["rows"][0][0], &page["columns"][0]["name"]), (&json!(HOSTILE), &json!(HOSTILE)));
         assert_eq!(page["remote_query_id"], format!("statement {HOSTILE}-1"));
-        for failing in ["wrong", "long"] {
+        for failing in ["select wrong", "select long"] {
             let id = self.submit(failing).await;
             self.call("query_result", json!({"query_id": id})).await;
             self.call("query_status", json!({"query_id": id, "wait_seconds": 0})).await;
         }
-        let endless = self.submit("endless").await;
+        let endless = self.submit("select endless").await;
         self.call("query_result", json!({"query_id": endless, "wait_seconds": 10})).await;
         self.engine.once(Fault::CancelRefused(ErrorInfo::new(ErrorKind::Permission, HOSTILE)));
         self.call("query_cancel", json!({"query_id": endless})).await;
@@ -131,10 +145,10 @@ impl Planted {
             ("query_list", json!({})),
             ("query_list", json!({"status": HOSTILE})),
             ("async_execute_query", json!({"sql": HOSTILE})),
-            ("async_execute_query", json!({"sql": "x", "connection": HOSTILE})),
-            ("async_execute_query", json!({"sql": "x", "priority": HOSTILE})),
-            ("async_execute_query", json!({"sql": "x", "label": HOSTILE})),
-            ("async_execute_query", json!({"sql": "other", "idempotency_key": format!("wrong{SLY}")})),
+            ("async_execute_query", json!({"sql": "select x", "connection": HOSTILE})),
+            ("async_execute_query", json!({"sql": "select x", "priority": HOSTILE})),
+            ("async_execute_query", json!({"sql": "select x", "label": HOSTILE})),
+            ("async_execute_query", json!({"sql": "select other", "idempotency_key": format!("wrong{SLY}")})),
         ] {
             self.call(tool, arguments).await;
         }
@@ -237,8 +251,8 @@ async fn a_hundred_thousand_random_cells_come_exact_in_one_form_and_harmless_in_
     let names: Vec<String> = (0..10).map(|n| format!("c{n}")).collect();
     let columns: Vec<(&str, &str)> = names.iter().map(|name| (name.as_str(), "TEXT")).collect();
     let script = Script::at_once().with_rows(&columns, rows.clone());
-    let world = crate::world::World::over(remote().on("cells", script)).await;
-    let mut answer = world.call("async_execute_query", json!({"sql": "cells"})).await;
+    let world = crate::world::World::over(remote().on("select cells", script)).await;
+    let mut answer = world.call("async_execute_query", json!({"sql": "select cells"})).await;
     let id = answer.str("query_id").to_owned();
     let mut read: Vec<Value> = Vec::new();
     loop {

@@ -28,12 +28,12 @@ type Peer = RunningService<RoleClient, Client>;
 fn many(rows: u64) -> ScriptedBackend {
     let rows = (0..rows).map(|n| vec![json!(n), json!(format!("row {n}"))]).collect();
     engine()
-        .on("many", Script::at_once().with_rows(&[("n", "NUMBER"), ("text", "TEXT")], rows))
+        .on("select many", Script::at_once().with_rows(&[("n", "NUMBER"), ("text", "TEXT")], rows))
         .on(
-            "hostile",
+            "select hostile",
             Script::at_once().with_rows(&[("t", "TEXT")], vec![vec![json!("a\u{202e}b\u{e0041}\nc")]]),
         )
-        .on("nothing", Script::at_once().with_rows(&[], vec![]))
+        .on("select nothing", Script::at_once().with_rows(&[], vec![]))
 }
 
 fn address(query_id: &str) -> String {
@@ -96,21 +96,21 @@ async fn resources_are_announced_and_nothing_is_opened_for_them_before_they_are_
 async fn the_list_has_the_readable_results_and_no_others() {
     let world = World::over(many(3)).await;
     assert_eq!(uris(&world.client).await, [""; 0]);
-    let first = run(&world, "many").await;
-    world.raw("async_execute_query", json!({"sql": "wrong"})).await;
-    world.call("async_execute_query", json!({"sql": "endless", "wait_seconds": 0})).await;
-    run(&world, "nothing").await;
+    let first = run(&world, "select many").await;
+    world.raw("async_execute_query", json!({"sql": "select wrong"})).await;
+    world.call("async_execute_query", json!({"sql": "select endless", "wait_seconds": 0})).await;
+    run(&world, "select nothing").await;
     let second =
-        world.call("async_execute_query", json!({"sql": "quick", "label": "my\u{202e} label"})).await;
+        world.call("async_execute_query", json!({"sql": "select quick", "label": "my\u{202e} label"})).await;
     let listed = world.client.list_all_resources().await.unwrap();
     let found: Vec<_> = listed.iter().map(|resource| resource.uri.clone()).collect();
     assert_eq!(found, [address(second.str("query_id")), address(&first)]);
     assert_eq!(listed[0].title.as_deref(), Some("my\\u{202e} label"));
-    assert_eq!((listed[1].name.as_str(), listed[1].title.as_deref()), (first.as_str(), Some("many")));
+    assert_eq!((listed[1].name.as_str(), listed[1].title.as_deref()), (first.as_str(), Some("select many")));
     assert_eq!(listed[1].mime_type.as_deref(), Some("application/json"));
     let description = listed[1].description.clone().unwrap();
     assert!(
-        description.starts_with("3 rows of 2 columns, ") && description.ends_with(": many"),
+        description.starts_with("3 rows of 2 columns, ") && description.ends_with(": select many"),
         "{description}"
     );
 }
@@ -120,7 +120,7 @@ async fn a_long_list_comes_in_pages_that_lose_nothing_and_repeat_nothing() {
     let world = World::new().await;
     let mut ids = Vec::new();
     for _ in 0..230 {
-        ids.push(address(&run(&world, "quick").await));
+        ids.push(address(&run(&world, "select quick").await));
     }
     let mut found = Vec::new();
     let mut cursor: Option<String> = None;
@@ -132,7 +132,7 @@ async fn a_long_list_comes_in_pages_that_lose_nothing_and_repeat_nothing() {
         found.extend(page.resources.into_iter().map(|resource| resource.uri));
         pages += 1;
         // A newer result moves nothing.
-        run(&world, "quick").await;
+        run(&world, "select quick").await;
         cursor = page.next_cursor;
         if cursor.is_none() {
             break;
@@ -153,7 +153,7 @@ async fn a_long_list_comes_in_pages_that_lose_nothing_and_repeat_nothing() {
 #[tokio::test(start_paused = true)]
 async fn a_result_is_read_page_by_page_to_its_end() {
     let world = World::over(many(2500)).await;
-    let id = run(&world, "many").await;
+    let id = run(&world, "select many").await;
     let (mut uri, mut rows) = (format!("{}?limit=700", address(&id)), Vec::new());
     for place in [0, 700, 1400, 2100] {
         let page = read(&world.client, &uri).await;
@@ -177,7 +177,7 @@ async fn a_result_is_read_page_by_page_to_its_end() {
 #[tokio::test(start_paused = true)]
 async fn hidden_characters_of_a_cell_leave_as_escapes() {
     let world = World::over(many(1)).await;
-    let uri = address(&run(&world, "hostile").await);
+    let uri = address(&run(&world, "select hostile").await);
     let result = world.client.read_resource(ReadResourceRequestParams::new(uri.as_str())).await.unwrap();
     let text = serde_json::to_value(&result.contents).unwrap()[0]["text"].as_str().unwrap().to_owned();
     assert!(text.contains("a\\u202eb\\udb40\\udc41\\nc"), "{text}");
@@ -190,7 +190,7 @@ async fn hidden_characters_of_a_cell_leave_as_escapes() {
 async fn a_page_stays_within_the_budget_of_an_answer() {
     let settings = Settings { page_chars: 4000, ..Settings::default() };
     let world = World::with(many(2500), settings, RegistryConfig::default()).await;
-    let uri = address(&run(&world, "many").await);
+    let uri = address(&run(&world, "select many").await);
     let page = read(&world.client, &uri).await;
     assert!(page.to_string().len() <= 4000 && page["has_more"] == json!(true), "{}", page.to_string().len());
 }
@@ -205,12 +205,13 @@ async fn what_cannot_be_read_is_told_with_the_code_of_the_era() {
     let submit = async |sql: &str| {
         let request = registry_core::options::QueryRequest::new(sql);
         let id = registry.execute_query(request).await.unwrap().snapshot.query_id;
-        if sql != "endless" {
+        if sql != "select endless" {
             registry.wait_for_end(id, BOUND).await.unwrap();
         }
         address(&id.to_string())
     };
-    let (gone, running, failed) = (submit("quick").await, submit("endless").await, submit("wrong").await);
+    let (gone, running, failed) =
+        (submit("select quick").await, submit("select endless").await, submit("select wrong").await);
     for entry in std::fs::read_dir(dir.path().join("state/results")).unwrap() {
         std::fs::remove_file(entry.unwrap().path()).unwrap();
     }
@@ -242,7 +243,7 @@ async fn a_client_of_today_is_told_when_a_result_comes_and_when_it_goes() {
     let clock = Clock::runtime(Timestamp::from_millis(1_800_000_000_000));
     let config = RegistryConfig { clock, ttl: Duration::from_secs(600), ..RegistryConfig::default() };
     let world = World::with(engine(), Settings::default(), config).await;
-    let id = run(&world, "quick").await;
+    let id = run(&world, "select quick").await;
     told(&world, 1).await;
     assert_eq!(uris(&world.client).await, [address(&id)]);
     sleep(Duration::from_secs(601)).await;
@@ -254,10 +255,10 @@ async fn a_client_of_today_is_told_when_a_result_comes_and_when_it_goes() {
 #[tokio::test(start_paused = true)]
 async fn what_leaves_the_list_as_it_is_is_not_told() {
     let world = World::over(many(1)).await;
-    run(&world, "quick").await;
+    run(&world, "select quick").await;
     told(&world, 1).await;
-    world.raw("async_execute_query", json!({"sql": "wrong"})).await;
-    run(&world, "nothing").await;
+    world.raw("async_execute_query", json!({"sql": "select wrong"})).await;
+    run(&world, "select nothing").await;
     sleep(Duration::from_secs(10)).await;
     assert_eq!(changes(&world), 1);
 }
@@ -270,7 +271,7 @@ async fn a_burst_of_ends_is_told_in_few_words() {
     for _ in 0..60 {
         let registry = world.registry.clone();
         ends.spawn(async move {
-            let request = registry_core::options::QueryRequest::new("quick");
+            let request = registry_core::options::QueryRequest::new("select quick");
             let id = registry.execute_query(request).await.unwrap().snapshot.query_id;
             registry.wait_for_end(id, BOUND).await.unwrap();
         });
@@ -292,7 +293,7 @@ async fn a_client_without_a_handshake_is_told_what_it_listens_for() {
     let mut subscription = listening.listen(everything).await.unwrap();
     let accepted = SubscriptionFilter::builder().resources_list_changed().build();
     assert_eq!(subscription.acknowledged(), &accepted);
-    run(&world, "quick").await;
+    run(&world, "select quick").await;
     let news = timeout(BOUND, subscription.next()).await.unwrap().unwrap().unwrap();
     assert!(matches!(news, ServerNotification::ResourceListChangedNotification(_)), "{news:?}");
     assert_eq!(uris(&listening).await.len(), 1);
@@ -313,7 +314,7 @@ async fn a_result_of_another_process_is_told_too() {
     };
     let (ours, theirs) = (open().await, open().await);
     let (client, ..) = connect(Settings::default(), LazyRegistry::opened(ours)).await;
-    let request = registry_core::options::QueryRequest::new("quick");
+    let request = registry_core::options::QueryRequest::new("select quick");
     let id = theirs.execute_query(request).await.unwrap().snapshot.query_id;
     let mut told = client.service().changes.subscribe();
     timeout(BOUND, told.wait_for(|&told| told >= 1)).await.unwrap().unwrap();

@@ -22,7 +22,7 @@ fn request(tool: &'static str, arguments: Value) -> ClientRequest {
 async fn a_slow_query_takes_two_calls() {
     let world = World::new().await;
     let started = Instant::now();
-    let submitted = world.call("async_execute_query", json!({"sql": "slow"})).await;
+    let submitted = world.call("async_execute_query", json!({"sql": "select slow"})).await;
     assert_eq!((submitted.str("status"), started.elapsed().as_secs()), ("running", 10));
     let next = submitted.str("next");
     assert!(next.contains("Still running normally") && next.contains("Do not resubmit"), "{next}");
@@ -37,7 +37,7 @@ async fn a_wait_is_shortened_to_the_servers_and_only_then_spoken_of() {
     let settings = Settings { max_wait: Duration::from_secs(5), ..Settings::default() };
     let world = World::with(engine(), settings, RegistryConfig::default()).await;
     let started = Instant::now();
-    let by_default = world.call("async_execute_query", json!({"sql": "endless"})).await;
+    let by_default = world.call("async_execute_query", json!({"sql": "select endless"})).await;
     assert_eq!((by_default.facts["wait_seconds"].clone(), started.elapsed().as_secs()), (Value::Null, 5));
     let id = by_default.str("query_id").to_owned();
     for (tool, asked, told) in [
@@ -55,7 +55,7 @@ async fn a_wait_is_shortened_to_the_servers_and_only_then_spoken_of() {
 #[tokio::test(start_paused = true)]
 async fn a_status_wait_ends_with_the_next_change() {
     let world = World::new().await;
-    let submitted = world.call("async_execute_query", json!({"sql": "slow", "wait_seconds": 0})).await;
+    let submitted = world.call("async_execute_query", json!({"sql": "select slow", "wait_seconds": 0})).await;
     let id = submitted.str("query_id").to_owned();
     let mut version = submitted.facts["version"].as_u64().unwrap();
     let mut statuses = vec![submitted.str("status").to_owned()];
@@ -79,7 +79,7 @@ async fn a_status_wait_ends_with_the_next_change() {
 #[tokio::test(start_paused = true)]
 async fn progress_is_told_every_three_seconds_and_always_grows() {
     let world = World::new().await;
-    world.call("async_execute_query", json!({"sql": "endless", "wait_seconds": 16})).await;
+    world.call("async_execute_query", json!({"sql": "select endless", "wait_seconds": 16})).await;
     let told = world.client.service().progress.lock().unwrap().clone();
     assert!((4..=5).contains(&told.len()), "{told:?}");
     assert!(told.windows(2).all(|pair| pair[0].progress < pair[1].progress), "{told:?}");
@@ -92,7 +92,7 @@ async fn progress_is_told_every_three_seconds_and_always_grows() {
 #[tokio::test(start_paused = true)]
 async fn giving_up_a_call_ends_the_wait_and_not_the_query() {
     let world = World::new().await;
-    let submitted = world.call("async_execute_query", json!({"sql": "slow", "wait_seconds": 0})).await;
+    let submitted = world.call("async_execute_query", json!({"sql": "select slow", "wait_seconds": 0})).await;
     let id = submitted.str("query_id").to_owned();
     let arguments = json!({"query_id": id, "wait_seconds": 50});
     let options = PeerRequestOptions::no_options();
@@ -111,7 +111,8 @@ async fn giving_up_a_call_ends_the_wait_and_not_the_query() {
 async fn more_calls_than_places_are_answered_with_what_to_do() {
     let settings = Settings { max_calls: 2, ..Settings::default() };
     let world = World::with(engine(), settings, RegistryConfig::default()).await;
-    let submitted = world.call("async_execute_query", json!({"sql": "endless", "wait_seconds": 0})).await;
+    let submitted =
+        world.call("async_execute_query", json!({"sql": "select endless", "wait_seconds": 0})).await;
     let waiting = json!({"query_id": submitted.str("query_id"), "wait_seconds": 20});
     let third = async {
         tokio::time::sleep(Duration::from_secs(1)).await;

@@ -70,10 +70,10 @@ pub(crate) fn engine() -> ScriptedBackend {
     use registry_core::error::{ErrorInfo, ErrorKind};
     let wrong = ErrorInfo::new(ErrorKind::Sql, "no such table: ordes").with_code(2003, "002003");
     remote()
-        .on("quick", Script::at_once())
-        .on("slow", Script::runs_for(Duration::from_secs(20)))
-        .on("endless", Script::never_ends())
-        .on("wrong", Script::at_once().then_fails(wrong))
+        .on("select quick", Script::at_once())
+        .on("select slow", Script::runs_for(Duration::from_secs(20)))
+        .on("select endless", Script::never_ends())
+        .on("select wrong", Script::at_once().then_fails(wrong))
 }
 
 impl World {
