@@ -9,13 +9,13 @@ use mcp_server::config::Settings;
 use mcp_server::lazy::LazyRegistry;
 use mcp_server::logging::OneLineEach;
 use registry_core::error::{ErrorInfo, ErrorKind};
-use registry_core::registry::{RegistryConfig, StateLocation};
 use registry_core::options::QueryRequest;
+use registry_core::registry::{RegistryConfig, StateLocation};
 use registry_core::testing::scripted::{Fault, Script, ScriptedBackend};
 use registry_core::{Backend, QueryRegistry};
 use rmcp::model::{CallToolRequestParams, CallToolResult};
-use sql_guard::Dialect;
 use serde_json::{Value, json};
+use sql_guard::Dialect;
 
 use crate::world::{Client, connect, remote, text};
 
