@@ -45,8 +45,7 @@ impl Site {
         ];
         let settings = settings.into_iter().map(|(key, value)| (key, value.to_owned())).collect();
         let home = tempfile::tempdir().unwrap();
-        let arguments =
-            vec!["--connection".to_owned(), "test=snowflake".to_owned(), "--allow-writes".to_owned()];
+        let arguments = vec!["--connection".to_owned(), "test=snowflake".to_owned()];
         let site = Self { service, home, api, settings, arguments };
         match api {
             "sql" => site.set("AUTHENTICATOR", "PROGRAMMATIC_ACCESS_TOKEN").set("TOKEN", CANARY),

@@ -12,6 +12,8 @@ mod crash;
 mod crash_snowflake;
 #[cfg(unix)]
 mod doctor;
+#[cfg(unix)]
+mod doctor_clients;
 mod hostile;
 mod logs;
 mod long_statement;

@@ -1,6 +1,7 @@
 //! What `doctor` looks at, step by step. Each step names one thing; what depends on a thing that is broken is skipped,
 //! so that one fault is one failure.
 
+mod clients;
 mod queries;
 mod report;
 mod safety;
@@ -38,4 +39,5 @@ pub async fn examine(report: &mut Report, config: &Config, only: Option<&str>, h
             }
         }
     }
+    clients::examine(report, how).await;
 }

@@ -301,15 +301,15 @@ fn log_transition(before: &QueryRecord, after: &QueryRecord) {
     let (from, to, version) = (before.status.as_str(), after.status.as_str(), after.version);
     let error = after.error.as_ref().map(|error| error.kind.as_str());
     if before.status == after.status {
-        tracing::debug!(status = to, version, "record changed");
+        tracing::debug!(status = %to, version, "record changed");
     } else if after.is_terminal() {
         let millis = after.finished_at.map(|end| as_millis(end.since(after.created_at)));
         let ran_millis =
             after.finished_at.zip(after.started_at).map(|(end, start)| as_millis(end.since(start)));
         let rows = after.result.as_ref().map(|result| result.rows);
-        tracing::info!(status = to, millis, ran_millis, rows, error, "query ended");
+        tracing::info!(status = %to, millis, ran_millis, rows, error, "query ended");
     } else {
-        tracing::info!(from, to, version, error, "query changed");
+        tracing::info!(%from, %to, version, error, "query changed");
     }
 }
 

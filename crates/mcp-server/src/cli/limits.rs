@@ -5,7 +5,7 @@ use std::time::Duration;
 use clap::Args;
 use registry_core::registry::RegistryConfig;
 
-use super::values::{at_least_one, size, time};
+use super::values::{at_least_one, size, statement_size, time};
 
 /// How much may run, for how long, and how much is kept of it.
 #[derive(Debug, Clone, Args)]
@@ -41,8 +41,8 @@ pub struct LimitArgs {
           default_value = "20gib")]
     pub max_spool_bytes: u64,
 
-    /// Bytes of one SQL statement.
-    #[arg(long, global = true, env = "ASYNC_QUERY_MCP_MAX_STATEMENT_BYTES", value_name = "SIZE", value_parser = size,
-          default_value = "64kib")]
+    /// Bytes of one SQL statement, at most 64kib: more is not read before it is sent.
+    #[arg(long, global = true, env = "ASYNC_QUERY_MCP_MAX_STATEMENT_BYTES", value_name = "SIZE",
+          value_parser = statement_size, default_value = "64kib")]
     pub max_statement_bytes: u64,
 }

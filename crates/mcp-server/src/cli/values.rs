@@ -48,6 +48,15 @@ pub(crate) fn time(text: &str) -> Result<Duration, String> {
     }
 }
 
+/// The size of a statement, within what is read of one.
+pub(crate) fn statement_size(text: &str) -> Result<u64, String> {
+    const MOST: u64 = 64 << 10;
+    match size(text) {
+        Ok(bytes) if bytes <= MOST => Ok(bytes),
+        Ok(_) | Err(_) => Err("it must be a size up to 64kib, such as 20000 or 32kib".to_owned()),
+    }
+}
+
 /// A number of bytes, or a number and its unit.
 pub(crate) fn size(text: &str) -> Result<u64, String> {
     let wrong = || "it must be a size such as 500000, 64mib or 4gib".to_owned();

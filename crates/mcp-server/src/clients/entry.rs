@@ -1,5 +1,6 @@
 //! What a client is told to start, and the forms in which each client reads it.
 
+use std::fmt;
 use std::path::Path;
 
 use base64::Engine;
@@ -65,6 +66,38 @@ pub fn command_of(entry: &Value) -> (String, Vec<String>) {
     (entry.get("command").map(text).unwrap_or_default(), args.into_iter().flatten().map(text).collect())
 }
 
+/// Variables that somebody wrote into an entry. Their values may be secrets, so they have no text form.
+#[derive(Clone, PartialEq, Eq, Default)]
+pub struct Variables(Vec<(String, String)>);
+
+impl Variables {
+    /// Names and values.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.iter().map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+}
+
+impl fmt::Debug for Variables {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.0.iter().map(|(name, _)| name)).finish()
+    }
+}
+
+/// The variables of an entry, but for those that the client fills in.
+pub fn variables_of(entry: &Value) -> Variables {
+    let all = entry.get("env").and_then(Value::as_object);
+    let plain = |(name, value): (&String, &Value)| {
+        let value = value.as_str().filter(|value| !value.contains("${"))?;
+        Some((name.clone(), value.to_owned()))
+    };
+    Variables(all.into_iter().flatten().filter_map(plain).collect())
+}
+
+/// Whether a program is one that only starts another.
+pub fn is_launcher(command: &str) -> bool {
+    LAUNCHERS.contains(&program_of(command))
+}
+
 /// Whether an entry starts this server: by this very file, by its name, or through a launcher.
 pub fn runs_this_server(entry: &Value, executable: &Path) -> bool {
     let (command, args) = command_of(entry);
@@ -74,7 +107,7 @@ pub fn runs_this_server(entry: &Value, executable: &Path) -> bool {
     let program = program_of(&command);
     program == PROGRAM
         || Path::new(&command) == executable
-        || LAUNCHERS.contains(&program) && args.iter().any(|argument| program_of(argument) == PROGRAM)
+        || is_launcher(program) && args.iter().any(|argument| program_of(argument) == PROGRAM)
 }
 
 /// The name in a path or a package, without directory, extension and version.

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::entry::{command_of, runs_this_server};
+use super::entry::{Variables, command_of, runs_this_server, variables_of};
 use super::file::ConfigFile;
 use super::places::Places;
 use super::{Client, Scope, document};
@@ -40,6 +40,8 @@ pub struct Registration {
     pub command: String,
     /// The arguments of the program.
     pub args: Vec<String>,
+    /// The variables it is started with, as far as the client does not fill them in.
+    pub env: Variables,
     /// Whether that program is this server.
     pub runs_this_server: bool,
 }
@@ -65,7 +67,8 @@ fn state_of(path: &Path, client: Client, executable: &Path) -> FileState {
     let Some(text) = file.text() else { return FileState::Missing };
     let registration = |(name, entry): (String, serde_json::Value)| {
         let (command, args) = command_of(&entry);
-        Registration { name, command, args, runs_this_server: runs_this_server(&entry, executable) }
+        let env = variables_of(&entry);
+        Registration { name, command, args, env, runs_this_server: runs_this_server(&entry, executable) }
     };
     match document::entries(text, client.key()) {
         Ok(entries) => FileState::Read(entries.into_iter().map(registration).collect()),
@@ -101,6 +104,7 @@ mod tests {
             name: "sql".to_owned(),
             command: "async-query-mcp".to_owned(),
             args: vec!["--ephemeral".to_owned()],
+            env: Variables::default(),
             runs_this_server: true,
         };
         assert_eq!(entries[0], sql);

@@ -9,7 +9,7 @@ use registry_core::QueryRegistry;
 use registry_core::options::{QueryOptions, QueryRequest};
 use registry_core::registry::{RegistryConfig, Shutdown};
 use registry_core::snapshot::{QuerySnapshot, QueryStatus};
-use sql_guard::{Kind, Verdict};
+use sql_guard::{Kind, Rule, Verdict};
 use tokio::time::timeout;
 
 use super::exit_code::ExitCode;
@@ -106,7 +106,9 @@ fn refused(settings: &Settings, verdict: &Verdict) -> Failure {
     let message = format!("the statement was not run. {}", verdict.message);
     let may_write = verdict.kind == Kind::Write && settings.policy.mode == Mode::ReadOnly;
     let next = if may_write { " To run it all the same, pass --mode read-write." } else { "" };
-    Failure::new(ExitCode::Failed, message).next(format!("{}{next}", verdict.mend))
+    // What is no statement is a slip on the command line.
+    let code = if verdict.rule == Rule::Empty { ExitCode::Usage } else { ExitCode::Failed };
+    Failure::new(code, message).next(format!("{}{next}", verdict.mend))
 }
 
 async fn request(args: &RunArgs) -> Result<QueryRequest, Failure> {

@@ -6,14 +6,14 @@ use serde_json::json;
 
 use crate::{BINARY, ENDLESS, State};
 
-/// A statement whose text, whose column and whose cell would rule a terminal.
-const HOSTILE: &str = "select char(27) || '[2J' as \"a\u{202e}b\"";
+/// A statement whose cell would rule a terminal.
+const HOSTILE: &str = "select char(27) || '[2J' || char(8238) as cell";
 
 #[test]
 fn nothing_from_a_database_or_an_agent_rules_the_terminal() {
     let state = State::new();
     let mut server = state.serve(&[]);
-    let sql = "select '\u{202e}' || x'1b5b324a' from \"\u{200b}missing\u{2066}\"";
+    let sql = "select x'1b5b324a' from \"missing\"";
     let arguments = json!({ "sql": sql, "label": "\u{202e}label\u{2066}" });
     server.request("tools/call", json!({ "name": "async_execute_query", "arguments": arguments }));
     for arguments in [
@@ -35,7 +35,7 @@ fn nothing_from_a_database_or_an_agent_rules_the_terminal() {
 #[test]
 fn a_table_spells_hidden_characters_out_even_in_a_pipe() {
     let ran = State::new().run(&["run", HOSTILE]);
-    assert!(ran.out.contains("\\u{1b}[2J") && ran.out.contains("a\\u{202e}b"), "{ran:?}");
+    assert!(ran.out.contains("\\u{1b}[2J\\u{202e}"), "{ran:?}");
 }
 
 #[test]

@@ -136,3 +136,26 @@ fn a_large_result_is_printed_in_little_memory() {
     assert_eq!((lines, child.wait().unwrap().code()), (1_000_001, Some(0)));
     assert!(peak > 0 && peak < 64 * 1024, "{peak} KiB");
 }
+
+#[test]
+fn all_rows_go_into_a_new_file_and_nothing_is_overwritten() {
+    let state = State::new();
+    let id = state.statement(&numbers(3));
+    let file = state.directory.path().join("rows.csv");
+    let path = file.to_str().unwrap();
+    let ran = state.run(&["result", &id, "--output", path]);
+    assert_eq!(
+        (ran.code, std::fs::read_to_string(&file).unwrap().as_str()),
+        (0, "i\r\n1\r\n2\r\n3\r\n"),
+        "{ran:?}"
+    );
+    assert!(ran.out.starts_with("3 rows and 12 bytes in ") && ran.out.contains("rows.csv"), "{ran:?}");
+    assert_eq!(state.run(&["result", &id, "--output", path]).code, 0, "the same rows are there already");
+
+    std::fs::write(&file, "mine").unwrap();
+    let refused = state.run(&["result", &id, "--output", path]);
+    assert_eq!((refused.code, std::fs::read_to_string(&file).unwrap().as_str()), (2, "mine"), "{refused:?}");
+    let nameless =
+        state.run(&["result", &id, "--output", state.directory.path().join("rows").to_str().unwrap()]);
+    assert!(nameless.code == 2 && nameless.err.contains(".csv or .jsonl"), "{nameless:?}");
+}

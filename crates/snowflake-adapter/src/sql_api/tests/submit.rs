@@ -200,7 +200,7 @@ async fn a_submission_whose_answer_is_lost_is_repeated() {
 
 #[tokio::test]
 async fn a_submission_without_answer_is_unclear_at_its_deadline() {
-    let change = |config: &mut SnowflakeConfig| config.deadlines.request = Duration::from_millis(100);
+    let change = |config: &mut SnowflakeConfig| config.deadlines.request = Duration::from_millis(1500);
     let mut bench = Bench::with([Step::Hang], ResultLimits::default(), change).await;
     assert_eq!(unclear(bench.submit().await).kind, ErrorKind::Unavailable);
 }
