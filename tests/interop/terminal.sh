@@ -90,7 +90,7 @@ shows_not 'a progress line that is cleared' '^running'
 
 # A query that waits for its place says so.
 clear_screen
-type_in 'q run "select 1 /* fake: queued=3600 */" --connection test=snowflake --allow-writes; echo "code $?"'
+type_in 'q run "select 1 /* fake: queued=3600 */" --connection test=snowflake; echo "code $?"'
 until_shown 'the progress line of a remote query' '^(running|pending): [0-9]+ (s|ms)'
 key C-c
 until_shown 'the cancel of a remote query' 'is canceled; the engine confirmed that it stopped'
@@ -107,7 +107,7 @@ until_shown 'the exit code of an interruption' '^code 130$'
 
 # Twice quits at once, though the engine does not obey.
 clear_screen
-type_in 'q run "select 2 /* fake: runs=3600 ignores_cancel */" --connection test=snowflake --allow-writes; echo "code $?"'
+type_in 'q run "select 2 /* fake: runs=3600 ignores_cancel */" --connection test=snowflake; echo "code $?"'
 until_shown 'a running statement' '^running: '
 key C-c
 until_shown 'the first Ctrl-C' 'Ctrl-C again quits at once'

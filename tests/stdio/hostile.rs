@@ -83,6 +83,8 @@ fn wrong_arguments_name_the_field_and_what_it_should_be() {
         ("query_list", json!({ "status": "done" }), &["status", "succeeded"]),
         ("query_list", json!({ "limit": 0 }), &["limit"]),
     ];
+    // What is known is told to whoever names something else.
+    server.process.submit("select 1");
     for (tool, arguments, words) in cases {
         let error = server.process.call_error(tool, arguments.clone());
         for word in words {

@@ -1,5 +1,6 @@
 //! The clients that this server is registered with, and whether what they are told to start still starts.
 
+use std::collections::HashSet;
 use std::path::PathBuf;
 use std::process::Stdio;
 
@@ -49,7 +50,11 @@ fn files() -> Vec<ClientFile> {
     let variable = |name: &str| std::env::var_os(name).map(PathBuf::from);
     let project = std::env::current_dir().unwrap_or_default();
     let places = Places { system: System::current(), variable: &variable, project };
-    survey(&places, &std::env::current_exe().unwrap_or_default())
+    let mut files = survey(&places, &std::env::current_exe().unwrap_or_default());
+    // In the home directory the file of the project is that of the user.
+    let mut seen = HashSet::new();
+    files.retain(|file| seen.insert(file.path.clone()));
+    files
 }
 
 fn own(file: &ClientFile) -> Vec<&Registration> {
