@@ -9,6 +9,7 @@ use async_trait::async_trait;
 use crate::error::{ErrorInfo, ErrorKind};
 use crate::id::{QueryId, RemoteHandle, RequestId};
 use crate::metrics::EngineMetric;
+use crate::options::QueryContext;
 use crate::record::RemotePhase;
 use crate::results::{ResultWriter, StoredRows};
 
@@ -24,6 +25,16 @@ pub trait Backend: fmt::Debug + Send + Sync + 'static {
     /// target never runs on another.
     fn target(&self) -> String {
         self.kind().to_owned()
+    }
+
+    /// Whether a statement can be run so, or why not. Only an engine that knows roles and the like says yes.
+    fn check_context(&self, context: &QueryContext) -> Result<(), String> {
+        match context.parts().next() {
+            Some((name, _)) => {
+                Err(format!("this connection's engine ({}) knows no {name}; leave it out", self.kind()))
+            }
+            None => Ok(()),
+        }
     }
 
     /// Whether statements outlive this process.
@@ -171,8 +182,12 @@ pub struct Submission {
     pub request_id: RequestId,
     /// The caller's bytes.
     pub sql: Arc<str>,
+    /// Where and as whom it runs, where that is not what the connection says.
+    pub context: QueryContext,
     /// The engine stops the statement by itself after this time.
     pub time_limit: Duration,
+    /// More rows than these are not wanted, so that an engine which has more may stop there.
+    pub row_limit: Option<u64>,
     /// Marks the statement in the engine's own history.
     pub tag: String,
     /// An earlier submission of the same request may have arrived.

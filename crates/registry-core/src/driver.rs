@@ -9,8 +9,9 @@ use std::time::Duration;
 use tokio::time::{sleep, timeout};
 use tracing::Instrument;
 
-use crate::backend::{Backend, BackendError, FetchError, Progress, Rows, Session, Submission, SubmitError};
+use crate::backend::{BackendError, FetchError, Progress, Rows, Session, Submission, SubmitError};
 use crate::error::{ErrorInfo, ErrorKind};
+use crate::fence;
 use crate::id::RemoteHandle;
 use crate::line::Place;
 use crate::live::LiveQuery;
@@ -27,6 +28,8 @@ use crate::state::{Effect, Event};
 const JOURNAL_RETRY: Duration = Duration::from_secs(1);
 /// A driver that ended by a fault of this program is started again so many times.
 const RESTARTS: u32 = 3;
+/// Characters of the client's own name in the tag; the rest of the tag must have room beside it.
+const TAG_CLIENT: usize = 64;
 
 /// Starts the driver of a query that this process owns. The place in the line is given back at its end.
 pub(crate) fn start(shared: &Arc<Shared>, connection: &Arc<Connection>, query: Arc<LiveQuery>, place: Place) {
@@ -96,7 +99,7 @@ enum Rest {
 
 struct Driver {
     shared: Arc<Shared>,
-    backend: Arc<dyn Backend>,
+    connection: Arc<Connection>,
     query: Arc<LiveQuery>,
     lease: Lease,
     session: Option<OwnedSession>,
@@ -107,11 +110,11 @@ struct Driver {
 }
 
 impl Driver {
-    fn new(shared: &Arc<Shared>, connection: &Connection, query: &Arc<LiveQuery>, lease: Lease) -> Self {
+    fn new(shared: &Arc<Shared>, connection: &Arc<Connection>, query: &Arc<LiveQuery>, lease: Lease) -> Self {
         let interval = query.record().map_or(Duration::from_secs(1), |record| record.options.poll_interval);
         Self {
             shared: Arc::clone(shared),
-            backend: Arc::clone(&connection.backend),
+            connection: Arc::clone(connection),
             query: Arc::clone(query),
             lease,
             session: None,
@@ -181,7 +184,11 @@ impl Driver {
         let submission = self.submission(&record, retry);
         self.query.set_row_counter(submission.rows.counter());
         Ok(match self.call(EngineCall::Submit, |session| session.submit(submission)).await? {
-            Some(Ok(handle)) => Event::Submitted(handle),
+            Some(Ok(handle)) => {
+                // The engine can be reached and talks to us; whoever asks for the fence later need not wait.
+                fence::begin(&self.shared, &self.connection);
+                Event::Submitted(handle)
+            }
             Some(Err(SubmitError::Rejected(error))) => Event::SubmitRejected(error),
             Some(Err(SubmitError::NotSent(error))) => Event::NotSent(error.0),
             Some(Err(SubmitError::Unclear(error))) => Event::SubmitUnclear(error.0),
@@ -194,10 +201,13 @@ impl Driver {
             query_id: record.id,
             request_id: record.request_id,
             sql: record.sql.as_str().into(),
+            context: record.options.context.clone(),
             time_limit: self.shared.records.timing().time_limit(record),
+            // One more than is kept, so that the writer sees that there are more.
+            row_limit: record.row_ceiling.map(|rows| rows.saturating_add(1)),
             tag: tag(record),
             retry,
-            rows: self.shared.results.writer(record.id),
+            rows: self.shared.results.writer(record.id).at_most(record.row_ceiling),
         }
     }
 
@@ -259,7 +269,7 @@ impl Driver {
         self.shared.metrics.cancels_sent.add_one();
         self.pace.hurry();
         let _timed = self.shared.metrics.engine_call(EngineCall::Cancel);
-        let reply = timeout(self.shared.config.call_timeout, self.backend.cancel(&handle));
+        let reply = timeout(self.shared.config.call_timeout, self.connection.backend.cancel(&handle));
         Ok(match unless_stopped(&self.shared, reply).await? {
             Ok(Ok(reply)) => Event::CancelAnswered(reply),
             Ok(Err(_)) | Err(_) => Event::CancelUnclear,
@@ -293,7 +303,8 @@ impl Driver {
             return Ok(Err(FetchError::Retry(error)));
         }
         // The rows must survive what the record of their success survives.
-        let writer = self.shared.results.writer(self.query.id()).sync_on_finish(true);
+        let ceiling = self.record()?.row_ceiling;
+        let writer = self.shared.results.writer(self.query.id()).at_most(ceiling).sync_on_finish(true);
         self.query.set_row_counter(writer.counter());
         let Some(session) = &mut self.session else { return Err(End::Detached) };
         let _timed = self.shared.metrics.engine_call(EngineCall::Fetch);
@@ -345,7 +356,7 @@ impl Driver {
             return Ok(Ok(()));
         }
         let _timed = self.shared.metrics.engine_call(EngineCall::Open);
-        let opening = timeout(self.shared.config.call_timeout, self.backend.open_session());
+        let opening = timeout(self.shared.config.call_timeout, self.connection.backend.open_session());
         match unless_stopped(&self.shared, opening).await? {
             Ok(Ok(session)) => self.session = Some(OwnedSession::new(session, &self.shared.metrics)),
             Ok(Err(error)) => return Ok(Err(error)),
@@ -395,5 +406,6 @@ async fn unless_stopped<T>(shared: &Shared, work: impl Future<Output = T>) -> Re
 /// Lets an operator find the statement, and its server, in the engine's own history.
 fn tag(record: &QueryRecord) -> String {
     let client = record.client.as_deref().unwrap_or("unknown");
+    let client: String = client.chars().filter(|c| !c.is_control()).take(TAG_CLIENT).collect();
     serde_json::json!({ "app": "async-query-mcp", "query_id": record.id, "client": client }).to_string()
 }

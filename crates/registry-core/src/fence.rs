@@ -58,11 +58,16 @@ impl KnownFence {
     }
 }
 
-/// The fence of `connection`: what is known, or what becomes known within `patience`.
-pub(crate) async fn of(shared: &Arc<Shared>, connection: &Arc<Connection>, patience: Duration) -> Fence {
+/// Has the engine asked, unless it was.
+pub(crate) fn begin(shared: &Arc<Shared>, connection: &Arc<Connection>) {
     if !shared.closing.is_cancelled() && connection.fence.claim() {
         shared.tasks.spawn(ask(Arc::clone(shared), Arc::clone(connection)));
     }
+}
+
+/// The fence of `connection`: what is known, or what becomes known within `patience`.
+pub(crate) async fn of(shared: &Arc<Shared>, connection: &Arc<Connection>, patience: Duration) -> Fence {
+    begin(shared, connection);
     let mut asked = connection.fence.0.subscribe();
     let known = timeout(patience, asked.wait_for(|asked| asked.answer().is_some()));
     tokio::select! {

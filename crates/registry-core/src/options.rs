@@ -20,6 +20,45 @@ pub struct QueryOptions {
     pub poll_interval: Duration,
     /// Which waiting query starts first.
     pub priority: Priority,
+    /// Where and as whom it runs, where that is not what the connection says.
+    #[serde(default, skip_serializing_if = "QueryContext::is_empty")]
+    pub context: QueryContext,
+}
+
+/// Where and as whom one statement runs. Absent parts are the connection's.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(default)]
+pub struct QueryContext {
+    /// The role whose rights it has.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub role: Option<String>,
+    /// What computes it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub warehouse: Option<String>,
+    /// Where its unqualified names are looked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub database: Option<String>,
+    /// The schema in that database.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub schema: Option<String>,
+}
+
+impl QueryContext {
+    /// Whether everything is as the connection says.
+    pub fn is_empty(&self) -> bool {
+        self.parts().next().is_none()
+    }
+
+    /// The parts that are given, each with its name.
+    pub fn parts(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        let parts = [
+            ("role", &self.role),
+            ("warehouse", &self.warehouse),
+            ("database", &self.database),
+            ("schema", &self.schema),
+        ];
+        parts.into_iter().filter_map(|(name, value)| Some((name, value.as_deref()?)))
+    }
 }
 
 impl Default for QueryOptions {
@@ -29,6 +68,7 @@ impl Default for QueryOptions {
             max_inline_rows: 1000,
             poll_interval: Duration::from_secs(1),
             priority: Priority::default(),
+            context: QueryContext::default(),
         }
     }
 }
@@ -122,6 +162,9 @@ impl QueryRequest {
                 position + 1
             )));
         }
+        for (name, value) in self.options.context.parts() {
+            named(name, Some(value))?;
+        }
         named("label", self.label.as_deref())?;
         named("idempotency_key", self.idempotency_key.as_deref())
     }
@@ -182,6 +225,28 @@ mod tests {
         assert_eq!(check("select 1\r\n\t"), Ok(()));
         for bad in ["", "  \n", "select\0 1", "select \u{7} 1", "select \u{85} 1", &"x".repeat(101)] {
             assert!(check(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn options_of_an_earlier_release_are_read_and_an_empty_context_is_not_written() {
+        let written = serde_json::to_value(QueryOptions::default()).unwrap();
+        assert_eq!(written.get("context"), None);
+        assert_eq!(serde_json::from_value::<QueryOptions>(written).unwrap(), QueryOptions::default());
+        let context = QueryContext { role: Some("R".to_owned()), ..QueryContext::default() };
+        let options = QueryOptions { context, ..QueryOptions::default() };
+        let written = serde_json::to_value(&options).unwrap();
+        assert_eq!(written["context"], serde_json::json!({ "role": "R" }));
+        assert_eq!(serde_json::from_value::<QueryOptions>(written).unwrap(), options);
+    }
+
+    #[test]
+    fn a_part_of_the_context_is_a_name_on_one_line() {
+        for (bad, fits) in [("", false), ("a\nb", false), ("A B", true)] {
+            let context = QueryContext { schema: Some(bad.to_owned()), ..QueryContext::default() };
+            let options = QueryOptions { context, ..QueryOptions::default() };
+            let request = QueryRequest { options, ..QueryRequest::new("select 1") };
+            assert_eq!(request.validate(100).is_ok(), fits, "{bad:?}");
         }
     }
 

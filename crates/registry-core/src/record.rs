@@ -24,6 +24,9 @@ pub struct QueryRecord {
     pub engine: EngineFacts,
     /// How it is to be run.
     pub options: QueryOptions,
+    /// Rows that are kept of its result; the engine is told, so this must not grow later.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub row_ceiling: Option<u64>,
     /// The caller's word for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub label: Option<String>,
@@ -117,6 +120,7 @@ impl QueryRecord {
             connection,
             engine,
             options: request.options,
+            row_ceiling: None,
             label: request.label,
             client: request.client,
             idempotency_key: request.idempotency_key,

@@ -117,6 +117,7 @@ impl QueryRegistry {
         }
         request.validate(self.shared.config.max_statement_bytes)?;
         let connection = Arc::clone(self.shared.connection(request.connection.as_deref())?);
+        connection.backend.check_context(&request.options.context).map_err(RegistryError::InvalidRequest)?;
         let accepting = accept(Arc::clone(&self.shared), connection, request);
         self.shared.tasks.spawn(accepting).await.unwrap_or(Err(RegistryError::Closed))
     }
@@ -386,7 +387,7 @@ async fn accept(shared: Arc<Shared>, connection: Arc<Connection>, request: Query
         refuse_new: place.is_none(),
     };
     let (now, ttl) = (shared.config.clock.now(), shared.config.ttl);
-    let record = QueryRecord::accept(
+    let mut record = QueryRecord::accept(
         request,
         connection.name.clone(),
         connection.facts(),
@@ -394,6 +395,7 @@ async fn accept(shared: Arc<Shared>, connection: Arc<Connection>, request: Query
         now,
         ttl,
     );
+    record.row_ceiling = Some(shared.results.max_rows());
     let (existing, joined) = match (shared.records.insert(record.clone(), unique).await?, place) {
         (Inserted::New, Some(place)) => {
             shared.metrics.accepted.add_one();
@@ -409,7 +411,7 @@ async fn accept(shared: Arc<Shared>, connection: Arc<Connection>, request: Query
             return Err(RegistryError::QueueFull { running, queued });
         }
     };
-    if existing.sql != record.sql {
+    if existing.sql != record.sql || existing.options.context != record.options.context {
         let key = record.idempotency_key.unwrap_or_default();
         return Err(RegistryError::KeyReused { key, id: existing.id });
     }

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::clock::Timestamp;
 use crate::error::ErrorInfo;
 use crate::id::{QueryId, RemoteHandle};
-use crate::options::Priority;
+use crate::options::{Priority, QueryContext};
 use crate::record::{LostRows, QueryRecord, RemotePhase, StopReason};
 use crate::results::{ColumnMeta, Truncation};
 
@@ -95,6 +95,8 @@ pub struct QuerySnapshot {
     pub label: Option<String>,
     /// The client program on whose behalf it runs.
     pub client: Option<String>,
+    /// Where and as whom it runs, where that is not what the connection says.
+    pub context: QueryContext,
     /// Its rank among the waiting ones.
     pub priority: Priority,
     /// The public state.
@@ -163,6 +165,7 @@ impl QuerySnapshot {
             connection: record.connection.clone(),
             label: record.label.clone(),
             client: record.client.clone(),
+            context: record.options.context.clone(),
             priority: record.options.priority,
             status: record.status,
             phase: record.phase,

@@ -10,7 +10,9 @@
 //!
 //! **Sessions.** A pool owned by the backend holds the sessions at Snowflake. A query borrows one while it submits and
 //! while it asks; the statement runs on without it. Asking may share a session, submitting does not, and a cancel has
-//! a place of its own in the pool. A session is never logged out while a statement may run in it, because Snowflake
+//! a place of its own in the pool. A session has the role, warehouse, database and schema that it was opened with: a
+//! statement that wants others gets a session of its own, and one that may change them is the last in its session.
+//! A session is never logged out while a statement may run in it, because Snowflake
 //! would stop the statement; it is dropped instead.
 //!
 //! **Doing things once.** Snowflake recognises a repeated request only within one session, so a submission whose
@@ -21,13 +23,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use registry_core::backend::{Backend, BackendError, CancelReply, EngineLifetime, Session};
+use registry_core::backend::{Backend, BackendError, CancelReply, EngineLifetime, Fence, Session};
 use registry_core::error::ErrorKind;
 use registry_core::id::RemoteHandle;
 use registry_core::metrics::EngineMetric;
+use registry_core::options::QueryContext;
 
 use crate::auth::Authenticator;
 use crate::config::{Credentials, SnowflakeConfig};
+use crate::context;
+use crate::fence;
 use crate::retry::RetryPolicy;
 
 mod attempt;
@@ -36,6 +41,7 @@ mod chunks;
 mod error;
 mod middleware;
 mod pool;
+mod questions;
 mod rows;
 mod session;
 mod sign_in;
@@ -104,7 +110,7 @@ impl DriverBackend {
         let transport = Arc::new(Transport::new(config, options.retries)?);
         let counters = Arc::new(Counters::default());
         let sign_in = SignIn::new(config, authenticator, &transport, &counters);
-        let pool = Pool::new(sign_in, &transport, &counters, options);
+        let pool = Pool::new(sign_in, config.context.clone(), &transport, &counters, options);
         let shared = Shared {
             pool,
             requests: Requests::default(),
@@ -143,6 +149,14 @@ impl Backend for DriverBackend {
     async fn open_session(&self) -> Result<Box<dyn Session>, BackendError> {
         self.shared.pool.shared().await?;
         Ok(Box::new(Statement::new(Arc::clone(&self.shared))))
+    }
+
+    fn check_context(&self, context: &QueryContext) -> Result<(), String> {
+        context::check(context)
+    }
+
+    async fn fence(&self) -> Fence {
+        fence::prove(&self.shared.pool).await
     }
 
     fn metrics(&self) -> Vec<EngineMetric> {

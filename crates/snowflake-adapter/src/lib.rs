@@ -10,7 +10,9 @@ pub mod doctor;
 pub mod driver;
 
 mod breaker;
+mod context;
 mod error;
+mod fence;
 mod history;
 mod http;
 mod requests;

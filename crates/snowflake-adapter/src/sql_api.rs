@@ -6,6 +6,7 @@
 mod fetch;
 mod lookup;
 mod parameters;
+mod questions;
 mod reply;
 mod service;
 mod session;
@@ -16,12 +17,15 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use registry_core::Backend;
-use registry_core::backend::{BackendError, CancelReply, EngineLifetime, Session};
+use registry_core::backend::{BackendError, CancelReply, EngineLifetime, Fence, Session};
 use registry_core::error::ErrorKind;
 use registry_core::id::RemoteHandle;
 use registry_core::metrics::EngineMetric;
+use registry_core::options::QueryContext;
 
 use crate::config::SnowflakeConfig;
+use crate::context;
+use crate::fence;
 use crate::retry::RetryPolicy;
 use reply::Meaning;
 use service::{Handle, Service};
@@ -65,6 +69,15 @@ impl Backend for SqlApiBackend {
     async fn open_session(&self) -> Result<Box<dyn Session>, BackendError> {
         self.service.ready().await?;
         Ok(Box::new(SqlApiSession::new(Arc::clone(&self.service))))
+    }
+
+    fn check_context(&self, context: &QueryContext) -> Result<(), String> {
+        context::check(context)
+    }
+
+    /// Each statement stands alone here, so nothing can switch the user's secondary roles off: the answer tells of them.
+    async fn fence(&self) -> Fence {
+        fence::prove(self.service.as_ref()).await
     }
 
     fn metrics(&self) -> Vec<EngineMetric> {

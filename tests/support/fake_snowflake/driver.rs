@@ -100,6 +100,14 @@ impl Drop for Attached<'_> {
     }
 }
 
+/// Parameters that bound a statement.
+pub(super) const LOOKED_AT: [&str; 4] = [
+    "MULTI_STATEMENT_COUNT",
+    "ROWS_PER_RESULTSET",
+    "STATEMENT_QUEUED_TIMEOUT_IN_SECONDS",
+    "STATEMENT_TIMEOUT_IN_SECONDS",
+];
+
 fn order(service: &Service, call: &Call, session: &Session, body: &Value) -> (Order, usize) {
     let parameter = |name: &str| {
         let given = body["parameters"].as_object().into_iter().flatten();
@@ -108,6 +116,7 @@ fn order(service: &Service, call: &Call, session: &Session, body: &Value) -> (Or
         own.or_else(|| session.parameter(name))
     };
     let timeout = parameter("STATEMENT_TIMEOUT_IN_SECONDS").and_then(|text| text.parse().ok());
+    let looked_at = LOOKED_AT.into_iter().filter_map(|name| Some((name.to_owned(), parameter(name)?)));
     let wanted = parameter("MULTI_STATEMENT_COUNT").and_then(|text| text.parse().ok()).unwrap_or(1);
     let order = Order {
         handle: engine::new_handle(),
@@ -118,6 +127,7 @@ fn order(service: &Service, call: &Call, session: &Session, body: &Value) -> (Or
         session: Some(session.id),
         submitted_ms: now_ms(),
         timeout_seconds: timeout_of(timeout, service),
+        parameters: looked_at.collect(),
         bindings: bindings(&body["bindings"]),
         abort_detached: body["asyncExec"] == true
             && parameter("ABORT_DETACHED_QUERY").is_some_and(|text| text.eq_ignore_ascii_case("true")),

@@ -106,18 +106,32 @@ async fn work(service: &Arc<Service>, query: &Query, statement: &Statement) -> (
     query.enter("RUNNING");
     service.log.write(json!({
         "event": "execute", "handle": query.order.handle, "sql": query.order.sql,
-        "request_id": query.order.request_id, "session": query.order.session,
+        "request_id": query.order.request_id, "session": query.order.session, "tag": query.order.tag,
+        "context": query.order.context, "parameters": query.order.parameters,
+        "timeout_seconds": query.order.timeout_seconds,
     }));
     let (outcome, ()) = tokio::join!(perform(service, query, &statement.plan), query.stay(hints.runs));
     match (&hints.ends, outcome) {
         (Some((status, error)), _) => (status.clone(), Err(error.clone())),
-        (None, Ok(table)) => ("SUCCESS".to_owned(), Ok(cut(table, hints.cut))),
+        (None, Ok(table)) => {
+            ("SUCCESS".to_owned(), Ok(at_most(query.order.row_limit(), cut(table, hints.cut))))
+        }
         (None, Err(error)) => ("FAILED_WITH_ERROR".to_owned(), Err(error)),
     }
 }
 
 fn cut(table: Arc<Table>, cut: bool) -> Arc<Table> {
     if cut { Arc::new(Table { cut, ..Table::clone(&table) }) } else { table }
+}
+
+/// No more rows than were asked for, and no word about the others.
+fn at_most(limit: usize, table: Arc<Table>) -> Arc<Table> {
+    if table.rows.len() <= limit {
+        return table;
+    }
+    let mut table = Table::clone(&table);
+    table.rows.truncate(limit);
+    Arc::new(table)
 }
 
 async fn perform(service: &Arc<Service>, query: &Query, plan: &Plan) -> Outcome {
@@ -132,6 +146,7 @@ async fn perform(service: &Arc<Service>, query: &Query, plan: &Plan) -> Outcome 
             Ok(Arc::new(making.await.unwrap_or_default()))
         }
         Plan::Scan(handle) => scan(service, handle),
+        Plan::ShowGrants(role) => grants(&service.options().grants, role).map(Arc::new),
         other => Ok(Arc::new(session_command(service, query, other))),
     }
 }
@@ -150,11 +165,52 @@ fn session_command(service: &Service, query: &Query, plan: &Plan) -> Table {
     match (plan, session) {
         (Plan::Alter(pairs), Some(session)) => session.set_parameters(pairs),
         (Plan::Use { object, name }, Some(session)) => session.use_object(object, name),
+        (Plan::UseSecondaryRoles { all }, Some(session)) => {
+            let roles = if *all { service.options().secondary_roles } else { vec![] };
+            session.use_secondary_roles(roles);
+        }
         (Plan::ShowWarehouses(name), _) => return warehouses(&service.options().warehouses, name),
         (Plan::ShowParameters(like), Some(session)) => return parameters(&session.parameters(), like),
         _ => {}
     }
     Table::message("Statement executed successfully.", SESSION)
+}
+
+fn grants(all: &[[String; 4]], role: &str) -> Result<Table, QueryError> {
+    let of_role: Vec<_> = all.iter().filter(|[grantee, ..]| grantee == role).collect();
+    if of_role.is_empty() && role != "PUBLIC" {
+        let message = format!("SQL compilation error:\nRole '{role}' does not exist or not authorized.");
+        return Err(QueryError::new("002003", "02000", message));
+    }
+    let text = |text: &str| Cell::Text(text.to_owned());
+    let row = |[grantee, privilege, on, name]: &[String; 4]| {
+        vec![
+            Cell::Null,
+            text(privilege),
+            text(on),
+            text(name),
+            text("ROLE"),
+            text(grantee),
+            text("false"),
+            text(""),
+        ]
+    };
+    let names = [
+        "created_on",
+        "privilege",
+        "granted_on",
+        "name",
+        "granted_to",
+        "grantee_name",
+        "grant_option",
+        "granted_by",
+    ];
+    Ok(Table {
+        columns: names.iter().map(|name| Column::new(name, Kind::Text)).collect(),
+        rows: of_role.into_iter().map(row).collect(),
+        statement_type: SESSION,
+        ..Table::default()
+    })
 }
 
 fn warehouses(all: &[(String, String, bool)], name: &str) -> Table {

@@ -33,6 +33,12 @@ pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 pub(super) struct Context {
     pub(super) user: String,
     pub(super) role: Option<String>,
+    /// The roles that count besides.
+    #[serde(default)]
+    pub(super) secondary_roles: Vec<String>,
+    /// Whether it is an agent's, where the account knows such.
+    #[serde(default)]
+    pub(super) agent: Option<bool>,
     pub(super) warehouse: Option<String>,
     pub(super) database: Option<String>,
     pub(super) schema: Option<String>,
@@ -49,9 +55,20 @@ pub(super) struct Order {
     pub(super) session: Option<u64>,
     pub(super) submitted_ms: u64,
     pub(super) timeout_seconds: u64,
+    /// The parameters that it runs under, as far as the service looks at them.
+    #[serde(default)]
+    pub(super) parameters: BTreeMap<String, String>,
     pub(super) bindings: Vec<(String, Option<String>)>,
     /// Ended when nobody of its session asks any more.
     pub(super) abort_detached: bool,
+}
+
+impl Order {
+    /// Rows that its result has at most.
+    pub(super) fn row_limit(&self) -> usize {
+        let limit = self.parameters.get("ROWS_PER_RESULTSET").and_then(|rows| rows.parse().ok());
+        limit.filter(|&rows| rows > 0).unwrap_or(usize::MAX)
+    }
 }
 
 /// Why a statement failed.
@@ -170,7 +187,7 @@ impl Query {
         json!({
             "handle": self.order.handle, "request_id": self.order.request_id, "sql": self.order.sql,
             "query_tag": self.order.tag, "session": self.order.session, "status": state.status,
-            "context": self.order.context, "timeout_seconds": self.order.timeout_seconds,
+            "context": self.order.context, "parameters": self.order.parameters, "timeout_seconds": self.order.timeout_seconds,
             "cancel_requested": self.cancel.is_cancelled(), "error": error, "calls": *lock(&self.calls),
         })
     }

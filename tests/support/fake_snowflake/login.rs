@@ -75,6 +75,8 @@ pub(super) fn login(service: &Service, call: &Call, entry: &mut Entry) -> Reply 
     let user = if text("LOGIN_NAME").is_empty() { "TOKEN_USER" } else { text("LOGIN_NAME") };
     let context = Context {
         user: user.to_uppercase(),
+        secondary_roles: service.options().secondary_roles,
+        agent: service.options().agent,
         role: call.param("roleName").filter(|name| !name.is_empty()).or(Some("FAKE_ROLE")).map(str::to_owned),
         warehouse: call.param("warehouse").filter(|name| !name.is_empty()).map(str::to_owned),
         database: call.param("databaseName").filter(|name| !name.is_empty()).map(str::to_owned),

@@ -42,6 +42,13 @@ pub struct Options {
     pub url_validity: Duration,
     /// What `show warehouses` tells: name, state, and whether it resumes by itself.
     pub warehouses: Vec<(String, String, bool)>,
+    /// What `show grants to role` tells: role, privilege, kind of object, object. A role that stands nowhere is not known,
+    /// apart from `PUBLIC`.
+    pub grants: Vec<[String; 4]>,
+    /// The user's other roles, which count unless a session switches them off.
+    pub secondary_roles: Vec<String>,
+    /// Whether sessions are an agent's; `None` is an account that does not know the question.
+    pub agent: Option<bool>,
 }
 
 /// The headers a chunk's request must carry.
@@ -79,8 +86,23 @@ impl Default for Options {
             result_validity: hours(24),
             url_validity: hours(6),
             warehouses: vec![("WH".to_owned(), "STARTED".to_owned(), true)],
+            grants: reader("FAKE_ROLE"),
+            secondary_roles: vec![],
+            agent: None,
         }
     }
+}
+
+/// What a role has that only reads.
+pub fn reader(role: &str) -> Vec<[String; 4]> {
+    [("USAGE", "WAREHOUSE", "WH"), ("USAGE", "DATABASE", "DB"), ("SELECT", "TABLE", "DB.PUBLIC.ORDERS")]
+        .map(|(privilege, on, name)| grant(role, privilege, on, name))
+        .to_vec()
+}
+
+/// One grant.
+pub fn grant(role: &str, privilege: &str, on: &str, name: &str) -> [String; 4] {
+    [role, privilege, on, name].map(str::to_owned)
 }
 
 impl Options {
@@ -105,6 +127,15 @@ impl Options {
             ("chunk_keys", "qrmk") => self.chunk_keys = ChunkKeys::Qrmk,
             ("chunk_keys", "headers") => self.chunk_keys = ChunkKeys::Headers,
             ("chunk_keys", "empty_headers") => self.chunk_keys = ChunkKeys::EmptyHeaders,
+            ("agent", "true" | "false") => self.agent = Some(value == "true"),
+            ("secondary_roles", names) => {
+                self.secondary_roles =
+                    names.split(',').filter(|name| !name.is_empty()).map(str::to_owned).collect();
+            }
+            ("grant", grant) => match grant.splitn(4, '|').collect::<Vec<_>>()[..] {
+                [role, privilege, on, name] => self.grants.push(self::grant(role, privilege, on, name)),
+                _ => return Err(format!("a grant is ROLE|PRIVILEGE|KIND|OBJECT, not {grant:?}")),
+            },
             ("chunk_keys", "none") => self.chunk_keys = ChunkKeys::None,
             _ => return Err(format!("no setting {name} = {value}")),
         }

@@ -201,6 +201,11 @@ impl Session {
         }
     }
 
+    /// `USE SECONDARY ROLES`
+    pub(super) fn use_secondary_roles(&self, roles: Vec<String>) {
+        lock(&self.inner).context.secondary_roles = roles;
+    }
+
     pub(super) fn use_object(&self, object: &str, name: &str) {
         let mut inner = lock(&self.inner);
         let place = match object {

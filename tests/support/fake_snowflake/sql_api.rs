@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::driver::{bindings, timeout_of};
+use super::driver::{LOOKED_AT, bindings, timeout_of};
 use super::engine::{self, Taken};
 use super::history::{Context, Order, Outcome, Query, QueryError, now_ms};
 use super::http::{Call, Reply};
@@ -124,6 +124,8 @@ async fn accept(service: &Arc<Service>, call: &Call, user: &str, body: &Value) -
         context: Context {
             user: user.to_owned(),
             role: text("role").or(Some("FAKE_ROLE".to_owned())),
+            secondary_roles: service.options().secondary_roles,
+            agent: service.options().agent,
             warehouse: text("warehouse"),
             database: text("database"),
             schema: text("schema"),
@@ -131,6 +133,10 @@ async fn accept(service: &Arc<Service>, call: &Call, user: &str, body: &Value) -
         session: None,
         submitted_ms: now_ms(),
         timeout_seconds: timeout_of(body["timeout"].as_u64(), service),
+        parameters: LOOKED_AT
+            .into_iter()
+            .filter_map(|name| Some((name.to_owned(), parameter(&name.to_lowercase())?)))
+            .collect(),
         bindings: bindings(&body["bindings"]),
         abort_detached: false,
     };

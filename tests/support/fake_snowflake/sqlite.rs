@@ -151,6 +151,11 @@ fn add_functions(
     for (name, value) in facts {
         connection.create_scalar_function(name, 0, flags, move |_| Ok(value.clone()))?;
     }
+    let secondary = secondary_roles(&context.secondary_roles);
+    connection.create_scalar_function("current_secondary_roles", 0, flags, move |_| Ok(secondary.clone()))?;
+    if let Some(agent) = context.agent {
+        connection.create_scalar_function("sys_context", 2, flags, move |_| Ok(agent.to_string()))?;
+    }
     connection.create_scalar_function("contains", 2, flags, |call| {
         let (text, part): (Option<String>, Option<String>) = (call.get(0)?, call.get(1)?);
         Ok(text.zip(part).map(|(text, part)| text.contains(&part)))
@@ -163,6 +168,12 @@ fn add_functions(
     connection.create_scalar_function("system$cancel_query", 1, flags, move |call| {
         Ok(cancel(&history, &call.get::<String>(0)?))
     })
+}
+
+/// As `CURRENT_SECONDARY_ROLES` tells them.
+fn secondary_roles(roles: &[String]) -> String {
+    let value = if roles.is_empty() { "" } else { "ALL" };
+    serde_json::json!({ "roles": roles.join(","), "value": value }).to_string()
 }
 
 fn wait(seconds: f64, stopped: &AtomicBool) -> String {

@@ -18,6 +18,10 @@ pub(super) enum Plan {
     Alter(Vec<(String, Option<String>)>),
     /// The role, the warehouse, the database or the schema.
     Use { object: String, name: String },
+    /// Which other roles count.
+    UseSecondaryRoles { all: bool },
+    /// What a role has been granted.
+    ShowGrants(String),
     /// The parameters of the session whose name holds a text.
     ShowParameters(String),
     /// The warehouses of a name.
@@ -97,8 +101,10 @@ fn plan(text: &str) -> Result<Plan, QueryError> {
         ("use", object @ ("role" | "warehouse" | "database" | "schema")) => {
             Plan::Use { object: object.to_owned(), name: last_word(text) }
         }
+        ("use", "secondary") => Plan::UseSecondaryRoles { all: word(3) == "all" },
         ("use", _) => Plan::Use { object: "database".to_owned(), name: last_word(text) },
         ("show", "parameters") => Plan::ShowParameters(quoted(text).unwrap_or_default()),
+        ("show", "grants") => Plan::ShowGrants(last_word(text)),
         ("show", "warehouses") => Plan::ShowWarehouses(quoted(text).unwrap_or_default()),
         ("show" | "set" | "unset" | "grant" | "comment", _) | ("create", "warehouse" | "role") => {
             Plan::Nothing("Statement executed successfully.")

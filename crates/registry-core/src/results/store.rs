@@ -55,6 +55,11 @@ impl ResultStore {
         self.spool.keep_within()
     }
 
+    /// Rows that are kept of one result.
+    pub(crate) fn max_rows(&self) -> u64 {
+        self.limits.max_rows
+    }
+
     /// A writer for the result of `id`; an earlier unfinished one is replaced.
     pub fn writer(&self, id: QueryId) -> ResultWriter {
         ResultWriter::new(self.files(id), self.limits, Arc::clone(&self.spool))

@@ -26,6 +26,8 @@ pub struct ResultWriter {
     limits: ResultLimits,
     spool: Arc<Spool>,
     sync: bool,
+    /// What the engine was told that we want, less the one row by which it shows that there are more.
+    ceiling: Option<u64>,
     columns: Vec<ColumnMeta>,
     output: Option<Output>,
     rows: Arc<AtomicU64>,
@@ -50,6 +52,7 @@ impl ResultWriter {
             limits,
             spool,
             sync: false,
+            ceiling: None,
             columns: Vec::new(),
             output: None,
             rows: Arc::default(),
@@ -63,6 +66,14 @@ impl ResultWriter {
     #[must_use]
     pub fn sync_on_finish(mut self, sync: bool) -> Self {
         self.sync = sync;
+        self
+    }
+
+    /// Keeps no more than `rows`, of which the engine was told when it began: its number of rows says nothing beyond.
+    #[must_use]
+    pub fn at_most(mut self, rows: Option<u64>) -> Self {
+        self.ceiling = rows;
+        self.limits.max_rows = rows.map_or(self.limits.max_rows, |rows| rows.min(self.limits.max_rows));
         self
     }
 
@@ -134,6 +145,9 @@ impl ResultWriter {
             return Err(ResultStoreError::Io("the rows were replaced or removed while written".to_owned()));
         }
         let (rows, bytes) = (output.row_count, output.bytes);
+        // An engine that stopped where it was told to does not know how many there would have been.
+        let total_rows =
+            total_rows.filter(|&total| self.ceiling.is_none_or(|rows| total != rows.saturating_add(1)));
         // Nothing is left to remove.
         self.output = None;
         Ok(StoredRows {

@@ -8,7 +8,7 @@ use registry_core::id::RemoteHandle;
 use tokio::time::Instant;
 
 use super::error::{CallError, fault};
-use super::pool::{Lease, SIGN_INS, no_session_lasts, statement};
+use super::pool::{Lease, SIGN_INS, no_session_lasts, own_statement};
 use super::rows::first_text;
 use super::statement::{Shared, is_query_id};
 use super::status::progress;
@@ -72,7 +72,7 @@ async fn by_statement(
     let sql = format!("SELECT SYSTEM$CANCEL_QUERY('{handle}')");
     for _ in 0..=SIGN_INS {
         let lease = shared.pool.lease_for_cancel(Some(not)).await?;
-        let body = statement(&sql, false, lease.session.next_sequence());
+        let body = own_statement(&sql, lease.session.next_sequence());
         let deadline = Instant::now() + shared.pool.transport().deadlines().request;
         let (answer, _) = lease.session.persist(Call::Submit(&body), &Mark::new(), deadline).await;
         match answer {

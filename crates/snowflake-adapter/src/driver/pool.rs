@@ -1,5 +1,6 @@
 //! The sessions of one backend: opened when wanted, shared out one call at a time, put away when idle.
 
+use std::cmp::Reverse;
 use std::fmt;
 use std::future::Future;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -8,6 +9,7 @@ use std::time::Duration;
 
 use registry_core::backend::BackendError;
 use registry_core::error::ErrorKind;
+use serde_json::{Map, Value, json};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, sleep};
 use tokio_util::task::AbortOnDropHandle;
@@ -18,10 +20,13 @@ use super::session::{SnowflakeSession, lock};
 use super::sign_in::SignIn;
 use super::stats::Counters;
 use super::transport::{Call, Mark, Transport};
+use crate::config::StatementContext;
 use crate::wire::driver::QueryRequest;
 
 /// New sessions in a row for one call, when Snowflake ends each of them.
 const MAX_SIGN_INS: u32 = 2;
+/// No statement of our own may take longer.
+const OWN_LIMIT: Duration = Duration::from_secs(60);
 
 /// The sessions of one backend.
 #[derive(Debug)]
@@ -35,14 +40,50 @@ pub(super) struct Pool {
     /// A place that ordinary work cannot take, so that a cancel never waits for it.
     reserved: Arc<Semaphore>,
     next_id: AtomicU64,
-    slots: Mutex<Vec<Slot>>,
+    /// Where and as whom statements run that say nothing about it.
+    home: StatementContext,
+    slots: Mutex<Slots>,
     upkeep: Mutex<Option<AbortOnDropHandle<()>>>,
+}
+
+#[derive(Debug, Default)]
+struct Slots {
+    all: Vec<Slot>,
+    /// Sessions that are being opened.
+    opening: usize,
 }
 
 #[derive(Debug)]
 struct Slot {
     session: Arc<SnowflakeSession>,
+    /// As what it was opened, for ever: no statement shares it that wants another.
+    context: StatementContext,
     leased: bool,
+}
+
+/// What the pool has for one who asks.
+enum Offer {
+    Session(Arc<SnowflakeSession>),
+    /// A place for a new one, and the idle one that must go for it.
+    Place(Opening, Option<Arc<SnowflakeSession>>),
+}
+
+/// The place of a session that is being opened.
+struct Opening(Arc<Pool>);
+
+impl Drop for Opening {
+    fn drop(&mut self) {
+        let mut slots = lock(&self.0.slots);
+        slots.opening = slots.opening.saturating_sub(1);
+    }
+}
+
+impl Slot {
+    /// How little is lost with it; `None` while it is in use.
+    fn worth(&self) -> Option<(bool, bool, Reverse<Duration>)> {
+        let session = &self.session;
+        (!self.leased).then(|| (session.has_debts(), !session.is_spent(), Reverse(session.idle_for())))
+    }
 }
 
 /// The use of one session by one caller.
@@ -55,6 +96,7 @@ pub(super) struct Lease {
 impl Pool {
     pub(super) fn new(
         sign_in: SignIn,
+        home: StatementContext,
         transport: &Arc<Transport>,
         counters: &Arc<Counters>,
         options: DriverOptions,
@@ -69,6 +111,7 @@ impl Pool {
             work: Arc::new(Semaphore::new(max - reserved)),
             reserved: Arc::new(Semaphore::new(reserved)),
             next_id: AtomicU64::new(1),
+            home,
             slots: Mutex::default(),
             upkeep: Mutex::default(),
         })
@@ -83,10 +126,22 @@ impl Pool {
         &self.transport
     }
 
-    /// A session for one piece of work.
+    pub(super) fn home(&self) -> &StatementContext {
+        &self.home
+    }
+
+    /// A session for one piece of work in the connection's own context.
     pub(super) async fn lease(self: &Arc<Self>) -> Result<Lease, BackendError> {
+        self.lease_as(&self.home).await
+    }
+
+    /// A session for one piece of work in this context and no other.
+    pub(super) async fn lease_as(
+        self: &Arc<Self>,
+        context: &StatementContext,
+    ) -> Result<Lease, BackendError> {
         let permit = self.permit(&self.work).await?;
-        self.lease_with(permit, None).await
+        self.lease_with(permit, context, None).await
     }
 
     /// A session to stop a statement with; not the one called `except` if that can be.
@@ -96,7 +151,7 @@ impl Pool {
     ) -> Result<Lease, BackendError> {
         let semaphore = if self.options.max_sessions > 1 { &self.reserved } else { &self.work };
         let permit = self.permit(semaphore).await?;
-        self.lease_with(permit, except).await
+        self.lease_with(permit, &self.home, except).await
     }
 
     async fn permit(&self, semaphore: &Arc<Semaphore>) -> Result<OwnedSemaphorePermit, BackendError> {
@@ -113,37 +168,50 @@ impl Pool {
     async fn lease_with(
         self: &Arc<Self>,
         permit: OwnedSemaphorePermit,
+        context: &StatementContext,
         except: Option<u64>,
     ) -> Result<Lease, BackendError> {
-        let session = match self.take_idle(except) {
-            Some(session) => session,
-            None => self.open().await?,
+        let session = match self.offer(context, except) {
+            Offer::Session(session) => session,
+            Offer::Place(_opening, displaced) => {
+                if let Some(displaced) = displaced {
+                    displaced.retire().await;
+                }
+                self.open(context).await?
+            }
         };
         self.counters.in_use.add_one();
         tracing::debug!(session = session.id, "session taken from the pool");
         Ok(Lease { session, pool: Arc::clone(self), _permit: permit })
     }
 
-    fn take_idle(&self, except: Option<u64>) -> Option<Arc<SnowflakeSession>> {
+    fn offer(self: &Arc<Self>, context: &StatementContext, except: Option<u64>) -> Offer {
         let mut slots = lock(&self.slots);
-        slots.retain(|slot| slot.leased || !slot.session.has_ended());
-        let full = slots.len() >= self.options.max_sessions.max(1);
-        let free = |slot: &&mut Slot| !slot.leased;
-        let wanted = slots.iter_mut().filter(free).find(|slot| Some(slot.session.id) != except);
-        let slot = match wanted {
-            Some(slot) => slot,
-            // Better the same one again than none.
-            None if full => slots.iter_mut().find(|slot| !slot.leased)?,
-            None => return None,
+        slots.all.retain(|slot| slot.leased || !slot.session.has_ended());
+        let full = slots.all.len() + slots.opening >= self.limit();
+        let fits = |slot: &&mut Slot| !slot.leased && !slot.session.is_spent() && slot.context == *context;
+        let mut fitting = slots.all.iter_mut().filter(fits);
+        // When there is no room, better the same one again than none.
+        let slot = match fitting.next() {
+            Some(slot) if Some(slot.session.id) == except => fitting.next().or(full.then_some(slot)),
+            slot => slot,
         };
-        slot.leased = true;
-        Some(Arc::clone(&slot.session))
+        if let Some(slot) = slot {
+            slot.leased = true;
+            return Offer::Session(Arc::clone(&slot.session));
+        }
+        let displaced = if full { displace(&mut slots.all) } else { None };
+        slots.opening += 1;
+        Offer::Place(Opening(Arc::clone(self)), displaced)
     }
 
     /// Any session that lives, for a call that only looks. It may be in use: looking disturbs nobody.
     pub(super) async fn shared(self: &Arc<Self>) -> Result<Arc<SnowflakeSession>, BackendError> {
-        let living =
-            lock(&self.slots).iter().find(|slot| !slot.session.has_ended()).map(|s| Arc::clone(&s.session));
+        let living = lock(&self.slots)
+            .all
+            .iter()
+            .find(|slot| !slot.session.has_ended())
+            .map(|s| Arc::clone(&s.session));
         match living {
             Some(session) => Ok(session),
             None => Ok(Arc::clone(&self.lease().await?.session)),
@@ -174,15 +242,18 @@ impl Pool {
 
     /// A statement has ended: its session may be put away.
     pub(super) fn settled(&self, handle: &str) {
-        for slot in &*lock(&self.slots) {
+        for slot in &lock(&self.slots).all {
             slot.session.settled(handle);
         }
     }
 
     // ---- opening and closing
 
-    async fn open(self: &Arc<Self>) -> Result<Arc<SnowflakeSession>, BackendError> {
-        let signed_in = self.sign_in.sign_in().await?;
+    async fn open(
+        self: &Arc<Self>,
+        context: &StatementContext,
+    ) -> Result<Arc<SnowflakeSession>, BackendError> {
+        let signed_in = self.sign_in.sign_in(context).await?;
         let id = self.next_id.fetch_add(1, Ordering::Relaxed);
         let session = SnowflakeSession::new(id, &self.transport, &self.counters, signed_in.tokens);
         if !self.options.secondary_roles {
@@ -195,7 +266,8 @@ impl Pool {
         let beat = self.options.heartbeat.unwrap_or_else(|| heartbeat_interval(signed_in.master_validity));
         session.start_heart(beat);
         self.start_upkeep();
-        lock(&self.slots).push(Slot { session: Arc::clone(&session), leased: true });
+        let slot = Slot { session: Arc::clone(&session), context: context.clone(), leased: true };
+        lock(&self.slots).all.push(slot);
         Ok(session)
     }
 
@@ -212,7 +284,7 @@ impl Pool {
         self.work.close();
         self.reserved.close();
         drop(lock(&self.upkeep).take());
-        let slots = std::mem::take(&mut *lock(&self.slots));
+        let slots = std::mem::take(&mut lock(&self.slots).all);
         retire_all(slots.into_iter().filter_map(|slot| {
             if slot.leased {
                 slot.session.close();
@@ -227,9 +299,10 @@ impl Pool {
         let mut slots = lock(&self.slots);
         let overdue = |slot: &mut Slot| {
             let session = &slot.session;
-            !slot.leased && (session.has_ended() || (!session.has_debts() && session.idle_for() >= idle))
+            let unwanted = session.is_spent() || session.idle_for() >= idle;
+            !slot.leased && (session.has_ended() || (!session.has_debts() && unwanted))
         };
-        slots.extract_if(.., overdue).map(|slot| slot.session).collect()
+        slots.all.extract_if(.., overdue).map(|slot| slot.session).collect()
     }
 
     fn give_back(&self, session: &Arc<SnowflakeSession>) {
@@ -237,9 +310,9 @@ impl Pool {
         session.touch();
         let mut slots = lock(&self.slots);
         if session.has_ended() {
-            slots.retain(|slot| slot.session.id != session.id);
+            slots.all.retain(|slot| slot.session.id != session.id);
             session.close();
-        } else if let Some(slot) = slots.iter_mut().find(|slot| slot.session.id == session.id) {
+        } else if let Some(slot) = slots.all.iter_mut().find(|slot| slot.session.id == session.id) {
             slot.leased = false;
         }
     }
@@ -256,6 +329,13 @@ impl fmt::Debug for Lease {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Lease").field("session", &self.session.id).finish_non_exhaustive()
     }
+}
+
+/// Takes out the idle session with which the least is lost.
+fn displace(slots: &mut Vec<Slot>) -> Option<Arc<SnowflakeSession>> {
+    let idle = slots.iter().enumerate().filter_map(|(place, slot)| Some((slot.worth()?, place)));
+    let (_, place) = idle.min()?;
+    Some(slots.swap_remove(place).session)
 }
 
 /// One error for a call whose every session ended under it.
@@ -296,7 +376,7 @@ fn retire_all(sessions: impl Iterator<Item = Arc<SnowflakeSession>>) -> impl Fut
 
 /// A role is what the configuration names, not the sum of all roles that the user has.
 async fn no_secondary_roles(session: &SnowflakeSession) -> Result<(), BackendError> {
-    let body = statement("USE SECONDARY ROLES NONE", false, session.next_sequence());
+    let body = own_statement("USE SECONDARY ROLES NONE", session.next_sequence());
     let deadline = Instant::now() + Duration::from_secs(30);
     let (answer, _) = session.persist(Call::Submit(&body), &Mark::new(), deadline).await;
     let envelope = answer.map_err(BackendError::from)?;
@@ -306,6 +386,34 @@ async fn no_secondary_roles(session: &SnowflakeSession) -> Result<(), BackendErr
     let advice =
         "secondary roles could not be switched off; allow them in the connection's settings if that is meant";
     Err(BackendError(fault(&envelope).explained(ErrorKind::Configuration, advice)))
+}
+
+/// A short statement of our own.
+pub(super) fn own_statement(sql: &str, sequence_id: u64) -> QueryRequest<'_> {
+    let limits = Limits { time: OWN_LIMIT, rows: None };
+    QueryRequest { parameters: limits.parameters(), ..statement(sql, false, sequence_id) }
+}
+
+/// What a statement may take, told to Snowflake with every one.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Limits {
+    pub(super) time: Duration,
+    pub(super) rows: Option<u64>,
+}
+
+impl Limits {
+    /// Without a limit of ours all rows come, whatever the account says: a result that was cut without a word would be
+    /// taken for the whole.
+    pub(super) fn parameters(self) -> Map<String, Value> {
+        // Never zero, which would mean no limit.
+        let seconds = json!(self.time.as_secs().clamp(1, 604_800));
+        Map::from_iter([
+            ("MULTI_STATEMENT_COUNT".to_owned(), json!(1)),
+            ("ROWS_PER_RESULTSET".to_owned(), json!(self.rows.unwrap_or(0))),
+            ("STATEMENT_QUEUED_TIMEOUT_IN_SECONDS".to_owned(), seconds.clone()),
+            ("STATEMENT_TIMEOUT_IN_SECONDS".to_owned(), seconds),
+        ])
+    }
 }
 
 /// A submission without parameters.

@@ -18,6 +18,7 @@ use super::session::SnowflakeSession;
 use super::statement::lost_rows;
 use super::transport::Call;
 use crate::error::Ending;
+use crate::fence::Table;
 use crate::values::Column;
 use crate::values::arrow::store_batches;
 use crate::values::json::{DecodeError, Decoded, store_rows};
@@ -201,6 +202,31 @@ fn not_stored(error: &ResultStoreError) -> FetchError {
 
 fn unreadable(why: &str) -> FetchError {
     FetchError::Final(lost_rows(format!("Snowflake's answer with the result could not be read: {why}")))
+}
+
+/// All rows of a small answer, as text. Of one in Arrow the first value is enough: only selections of ours come so.
+pub(super) async fn small_table(pool: &Pool, envelope: &Envelope) -> Result<Table, FetchError> {
+    let Opened { columns, total, format, inline, mut chunks } = opened(envelope, pool)?;
+    let columns = columns.iter().map(|column| column.meta.name.clone()).collect();
+    if format == Format::Arrow {
+        let first = first_text(envelope).map_err(FetchError::Retry)?;
+        return Ok(Table { columns, rows: vec![vec![first]] });
+    }
+    let mut rows = json_rows(&inline)?;
+    while let Some(parcel) = chunks.next().await? {
+        rows.extend(json_rows(&parcel.rows)?);
+    }
+    if total.is_some_and(|total| total != rows.len() as u64) {
+        return Err(unreadable("rows of it are missing"));
+    }
+    Ok(Table { columns, rows })
+}
+
+fn json_rows(text: &[u8]) -> Result<Vec<Vec<Option<String>>>, FetchError> {
+    if text.is_empty() {
+        return Ok(Vec::new());
+    }
+    serde_json::from_slice(text).map_err(|_| unreadable("its rows are not of the known form"))
 }
 
 /// The first value of the first row of a small answer, as text.

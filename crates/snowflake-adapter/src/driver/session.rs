@@ -39,6 +39,7 @@ pub(super) struct SnowflakeSession {
     renewing: tokio::sync::Mutex<()>,
     ended: AtomicBool,
     closed: AtomicBool,
+    spent: AtomicBool,
     sequence: AtomicU64,
     debts: Mutex<Debts>,
     last_used: Mutex<Instant>,
@@ -70,6 +71,7 @@ impl SnowflakeSession {
             renewing: tokio::sync::Mutex::default(),
             ended: AtomicBool::new(false),
             closed: AtomicBool::new(false),
+            spent: AtomicBool::new(false),
             sequence: AtomicU64::new(0),
             debts: Mutex::default(),
             last_used: Mutex::new(Instant::now()),
@@ -166,6 +168,15 @@ impl SnowflakeSession {
         if !self.ended.swap(true, Ordering::AcqRel) {
             tracing::debug!(session = self.id, "session ended at Snowflake");
         }
+    }
+
+    /// Takes no further statement: the one that comes may leave it with another role, database or setting.
+    pub(super) fn spend(&self) {
+        self.spent.store(true, Ordering::Release);
+    }
+
+    pub(super) fn is_spent(&self) -> bool {
+        self.spent.load(Ordering::Acquire)
     }
 
     // ---- what must not die with the session

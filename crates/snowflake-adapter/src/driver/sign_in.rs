@@ -14,7 +14,7 @@ use super::session::{Tokens, code_of, lock, usable};
 use super::stats::Counters;
 use super::transport::{Mark, Transport};
 use crate::auth::{Authenticator, BearerToken};
-use crate::config::{Credentials, SnowflakeConfig};
+use crate::config::{Credentials, SnowflakeConfig, StatementContext};
 use crate::retry::{Judgement, Verdict, repeat};
 use crate::wire::driver::{ClientEnvironment, Envelope, LoginAnswer, LoginData, LoginRequest};
 
@@ -82,12 +82,12 @@ impl SignIn {
     }
 
     /// Signs in. A refused token is replaced once, if there is a newer one.
-    pub(super) async fn sign_in(&self) -> Result<SignedIn, BackendError> {
+    pub(super) async fn sign_in(&self, context: &StatementContext) -> Result<SignedIn, BackendError> {
         let mut last = None;
         for _ in 0..2 {
             let secret = self.secret().await?;
             self.recall(secret.text())?;
-            let envelope = self.send(&secret).await.map_err(explained)?;
+            let envelope = self.send(&secret, context).await.map_err(explained)?;
             if envelope.is_success() {
                 return signed_in(&envelope);
             }
@@ -131,9 +131,9 @@ impl SignIn {
     }
 
     /// Repeated only when it did not arrive or was not looked at.
-    async fn send(&self, secret: &Secret<'_>) -> Result<Envelope, CallError> {
+    async fn send(&self, secret: &Secret<'_>, context: &StatementContext) -> Result<Envelope, CallError> {
         self.counters.logins.add_one();
-        let (mark, context, body) = (Mark::new(), self.context(), self.body(secret));
+        let (mark, context, body) = (Mark::new(), parts(context), self.body(secret));
         let attempt = |number: u32| {
             let mark = mark.at(number - 1, 0);
             let (context, body) = (&context, &body);
@@ -152,17 +152,6 @@ impl SignIn {
         let (policy, bucket) = self.transport.retries();
         let deadline = Instant::now() + self.transport.deadlines().request;
         repeat(policy, bucket, deadline, attempt, judge).await
-    }
-
-    fn context(&self) -> Vec<(&'static str, String)> {
-        let context = &self.config.context;
-        let parts = [
-            ("databaseName", &context.database),
-            ("schemaName", &context.schema),
-            ("warehouse", &context.warehouse),
-            ("roleName", &context.role),
-        ];
-        parts.into_iter().filter_map(|(name, value)| Some((name, value.clone()?))).collect()
     }
 
     fn body<'a>(&'a self, secret: &'a Secret<'_>) -> LoginRequest<'a> {
@@ -204,6 +193,16 @@ impl SignIn {
         parameters.insert("MULTI_STATEMENT_COUNT".to_owned(), json!(1));
         parameters
     }
+}
+
+fn parts(context: &StatementContext) -> Vec<(&'static str, String)> {
+    let parts = [
+        ("databaseName", &context.database),
+        ("schemaName", &context.schema),
+        ("warehouse", &context.warehouse),
+        ("roleName", &context.role),
+    ];
+    parts.into_iter().filter_map(|(name, value)| Some((name, value.clone()?))).collect()
 }
 
 fn signed_in(envelope: &Envelope) -> Result<SignedIn, BackendError> {

@@ -15,12 +15,14 @@ use uuid::Uuid;
 
 use super::attempt::Attempt;
 use super::error::{CallError, fault};
-use super::pool::{Lease, Pool, SIGN_INS, no_session_lasts, statement};
+use super::pool::{Limits, Pool, SIGN_INS, no_session_lasts, statement};
+use super::questions;
 use super::rows::{fetch_rows, first_text};
 use super::session::SnowflakeSession;
 use super::status::{UnknownWords, progress};
 use super::transport::{Call, Mark};
 use super::watch::Watch;
+use crate::context;
 use crate::history::{Database, search, statement_tag};
 use crate::requests::Requests;
 use crate::wire::driver::{Envelope, QueryFacts};
@@ -65,8 +67,12 @@ impl Statement {
     async fn submit_afresh(&mut self, submission: &Submission) -> Result<RemoteHandle, SubmitError> {
         let id = submission.request_id;
         self.shared.requests.set(id, Attempt::NotSent);
+        let context = context::merged(self.shared.pool.home(), &submission.context, context::as_written);
         for _ in 0..=SIGN_INS {
-            let lease = self.shared.pool.lease().await.map_err(SubmitError::NotSent)?;
+            let lease = self.shared.pool.lease_as(&context).await.map_err(SubmitError::NotSent)?;
+            if !leaves_its_session_alone(&submission.sql) {
+                lease.session.spend();
+            }
             self.shared.requests.set(id, Attempt::Sent(Arc::clone(&lease.session)));
             match self.try_submit(&lease.session, submission, false).await {
                 Tried::SessionGone => self.shared.requests.set(id, Attempt::NotSent),
@@ -173,19 +179,7 @@ impl Statement {
 
     async fn find_by_tag(&self, id: RequestId) -> Result<Lookup, BackendError> {
         let database = if self.shared.has_database { Database::Current } else { Database::OfEveryAccount };
-        let sql = search(database, id);
-        for _ in 0..=SIGN_INS {
-            let lease: Lease = self.shared.pool.lease().await?;
-            let body = statement(&sql, false, lease.session.next_sequence());
-            let deadline = Instant::now() + self.shared.pool.transport().deadlines().request;
-            let (answer, _) = lease.session.persist(Call::Submit(&body), &Mark::new(), deadline).await;
-            match answer {
-                Err(CallError::SessionEnded) => {}
-                Err(error) => return Err(error.into()),
-                Ok(envelope) => return found(&envelope),
-            }
-        }
-        Err(no_session_lasts())
+        questions::run(&self.shared.pool, &search(database, id)).await.and_then(|envelope| found(&envelope))
     }
 
     async fn ask(&self, handle: &RemoteHandle) -> Result<Progress, BackendError> {
@@ -298,12 +292,38 @@ fn no_handle() -> BackendError {
 
 /// The statement's own parameters, on top of the session's.
 fn parameters(submission: &Submission) -> Map<String, Value> {
-    let seconds = submission.time_limit.as_secs().clamp(1, 604_800);
-    let mut parameters = Map::new();
+    let limits = Limits { time: submission.time_limit, rows: submission.row_limit };
+    let mut parameters = limits.parameters();
     parameters.insert("QUERY_TAG".to_owned(), json!(statement_tag(&submission.tag, submission.request_id)));
-    parameters.insert("STATEMENT_TIMEOUT_IN_SECONDS".to_owned(), json!(seconds));
-    parameters.insert("MULTI_STATEMENT_COUNT".to_owned(), json!(1));
     parameters
+}
+
+/// Kinds of statement after which the session is as it was. Whatever is not known to leave it alone may change it: `USE`
+/// and `ALTER SESSION` do so openly, `CREATE DATABASE` and a procedure by the way.
+const LEAVE_ALONE: [&str; 12] = [
+    "select", "with", "show", "desc", "describe", "explain", "list", "ls", "insert", "update", "delete",
+    "merge",
+];
+
+fn leaves_its_session_alone(sql: &str) -> bool {
+    let word = first_word(sql);
+    LEAVE_ALONE.iter().any(|known| word.eq_ignore_ascii_case(known))
+}
+
+/// The first word behind white space, comments and opening parentheses.
+fn first_word(sql: &str) -> &str {
+    let mut rest = sql;
+    loop {
+        rest = rest.trim_start_matches(|c: char| c.is_whitespace() || c == '(');
+        let comment = match rest.get(..2) {
+            Some("--" | "//") => rest.find('\n'),
+            Some("/*") => rest.find("*/").map(|end| end + 1),
+            _ => break,
+        };
+        let Some(end) = comment else { return "" };
+        rest = rest.get(end + 1..).unwrap_or_default();
+    }
+    rest.split(|c: char| !c.is_alphanumeric() && c != '_').next().unwrap_or_default()
 }
 
 /// A query's error in words, for the parts that only know that rows are not to be had.
@@ -314,6 +334,30 @@ pub(super) fn lost_rows(message: impl Into<String>) -> ErrorInfo {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_statement_that_may_change_its_session_is_told_from_one_that_does_not() {
+        for sql in
+            ["select 1", " -- use\n(SELECT 1)", "/* use */ with a as (select 1) select 1", "SHOW TABLES"]
+        {
+            assert!(leaves_its_session_alone(sql), "{sql}");
+        }
+        for sql in [
+            "use role r",
+            "-- select\nUSE ROLE r",
+            "/* select */use role r",
+            "alter session set x = 1",
+            "create database d",
+            "call p()",
+            "begin",
+            "selection",
+            "-- select",
+            "/* select",
+            "",
+        ] {
+            assert!(!leaves_its_session_alone(sql), "{sql}");
+        }
+    }
 
     #[test]
     fn only_a_uuid_in_its_usual_form_is_a_query_id() {

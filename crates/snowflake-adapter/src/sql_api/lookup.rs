@@ -12,34 +12,19 @@ use registry_core::id::{RemoteHandle, RequestId};
 use serde::Deserialize;
 
 use super::parameters::lookup_tag;
-use super::reply::Meaning;
+use super::questions;
 use super::service::{Handle, Service};
 use crate::history::{Database, search};
 
 /// The lookup's own time limit.
 const LIMIT: Duration = Duration::from_secs(30);
-/// Between two looks at a lookup that takes longer.
-const PACE: Duration = Duration::from_millis(500);
 
 pub(super) async fn find(service: &Service, request_id: RequestId) -> Result<Lookup, BackendError> {
-    let database = service.database().map_or(Database::OfEveryAccount, Database::Named);
+    let context = service.context();
+    let database = context.database.as_deref().map_or(Database::OfEveryAccount, Database::Named);
     let sql = search(database, request_id);
-    let mut reply = service.run(&sql, LIMIT, lookup_tag(request_id)).await?;
-    let patience = tokio::time::Instant::now() + LIMIT;
-    // The service may answer before the statement has ended.
-    while let (Meaning::Running, Some(handle)) = (&reply.meaning, reply.handle) {
-        if tokio::time::Instant::now() >= patience {
-            let text = "the search in the query history takes too long; it is made again";
-            return Err(BackendError::new(ErrorKind::Unavailable, text));
-        }
-        tokio::time::sleep(PACE).await;
-        reply = service.status(handle).await?;
-        reply.handle = reply.handle.or(Some(handle));
-    }
-    match reply.meaning {
-        Meaning::Result(_) => found(&reply.body),
-        other => Err(other.into_error(ErrorKind::Unavailable)),
-    }
+    let (_, body) = questions::rows(service, &sql, LIMIT, lookup_tag(request_id), context).await?;
+    found(&body)
 }
 
 #[derive(Deserialize)]

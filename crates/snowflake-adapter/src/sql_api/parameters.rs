@@ -8,10 +8,9 @@ use registry_core::id::RequestId;
 use serde_json::json;
 
 /// What a user may set; the service knows no other names.
-const ALLOWED: [&str; 11] = [
+const ALLOWED: [&str; 10] = [
     "client_result_chunk_size",
     "date_output_format",
-    "rows_per_resultset",
     "time_output_format",
     "timestamp_ltz_output_format",
     "timestamp_ntz_output_format",
@@ -34,6 +33,10 @@ const PINNED: [(&str, &str); 8] = [
     ("timezone", "UTC"),
 ];
 
+const ROWS: &str = "rows_per_resultset";
+const ROWS_ARE_OURS: &str = "the session parameter rows_per_resultset would cut results without a word; remove it, and \
+    limit the rows that are kept with --max-result-rows";
+
 /// The parameters of every statement of a connection.
 #[derive(Debug, Clone)]
 pub(super) struct Parameters(BTreeMap<String, String>);
@@ -46,6 +49,9 @@ impl Parameters {
             PINNED.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         for (name, value) in wanted {
             let name = name.to_ascii_lowercase();
+            if name == ROWS {
+                return Err(BackendError::new(ErrorKind::Configuration, ROWS_ARE_OURS));
+            }
             if !ALLOWED.contains(&name.as_str()) {
                 return Err(BackendError::new(ErrorKind::Configuration, not_allowed(&name)));
             }
@@ -56,10 +62,12 @@ impl Parameters {
         Ok(Self(all))
     }
 
-    /// The parameters of one statement.
-    pub(super) fn tagged(&self, tag: String) -> BTreeMap<String, String> {
+    /// The parameters of one statement. Without a limit it gives all rows, whatever the account says: a result that was
+    /// cut without a word would be taken for the whole.
+    pub(super) fn of(&self, tag: String, row_limit: Option<u64>) -> BTreeMap<String, String> {
         let mut all = self.0.clone();
         all.insert("query_tag".to_owned(), tag);
+        all.insert(ROWS.to_owned(), row_limit.unwrap_or(0).to_string());
         all
     }
 }
@@ -85,14 +93,15 @@ mod tests {
     #[test]
     fn the_users_parameters_win_except_where_decoding_depends_on_ours() {
         let user = [("TIMEZONE".to_owned(), "Europe/Berlin".to_owned())];
-        let all = Parameters::new(&user).unwrap().tagged("t".to_owned());
+        let all = Parameters::new(&user).unwrap().of("t".to_owned(), Some(11));
         assert_eq!(all["timezone"], "Europe/Berlin");
         assert_eq!(all["multi_statement_count"], "1");
-        assert_eq!(all["query_tag"], "t");
-        for name in ["binary_output_format", "multi_statement_count", "week_start"] {
+        assert_eq!((all["query_tag"].as_str(), all[ROWS].as_str()), ("t", "11"));
+        assert_eq!(Parameters::new(&[]).unwrap().of("t".to_owned(), None)[ROWS], "0");
+        for name in ["binary_output_format", "multi_statement_count", "week_start", "ROWS_PER_RESULTSET"] {
             let error = Parameters::new(&[(name.to_owned(), "x".to_owned())]).unwrap_err();
             assert_eq!(error.0.kind, ErrorKind::Configuration);
-            assert!(error.0.message.contains(name), "{error}");
+            assert!(error.0.message.contains(&name.to_lowercase()), "{error}");
         }
     }
 

@@ -1,5 +1,6 @@
 //! Calls of the SQL API, with their credential, their deadline and their repeats.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
@@ -16,6 +17,7 @@ use super::parameters::Parameters;
 use super::reply::{self, Meaning, Reply};
 use crate::auth::{Authenticator, BearerToken};
 use crate::config::{SnowflakeConfig, StatementContext};
+use crate::context;
 use crate::history::statement_tag;
 use crate::http::{Answer, Ceiling, Failure, Http, Request, authorization};
 use crate::requests::Requests;
@@ -95,7 +97,9 @@ impl Service {
     /// Sends a statement. Every attempt carries the same request id, and all that may be second ones say so.
     pub(super) async fn submit(&self, submission: &Submission) -> Submitted {
         let tag = statement_tag(&submission.tag, submission.request_id);
-        let body = self.body(&submission.sql, seconds_of(submission.time_limit), tag);
+        let context = context::merged(&self.context, &submission.context, context::resolved);
+        let parameters = self.parameters.of(tag, submission.row_limit);
+        let body = body(&submission.sql, submission.time_limit, &context, parameters);
         let id = submission.request_id.to_string();
         let request = |attempt: u32| {
             let mut query = vec![("async", "true".to_owned()), ("requestId", id.clone()), nullable()];
@@ -113,8 +117,14 @@ impl Service {
     }
 
     /// Runs a short statement of our own, waiting for its rows in the same call.
-    pub(super) async fn run(&self, sql: &str, limit: Duration, tag: String) -> Result<Reply, Failure> {
-        let body = self.body(sql, seconds_of(limit), tag);
+    pub(super) async fn run(
+        &self,
+        sql: &str,
+        limit: Duration,
+        tag: String,
+        context: &StatementContext,
+    ) -> Result<Reply, Failure> {
+        let body = body(sql, limit, context, self.parameters.of(tag, None));
         let id = Uuid::new_v4().to_string();
         let request = |attempt: u32| {
             let mut query = vec![("requestId", id.clone()), nullable()];
@@ -151,8 +161,9 @@ impl Service {
         self.call(request, |_| {}).await
     }
 
-    pub(super) fn database(&self) -> Option<&str> {
-        self.context.database.as_deref()
+    /// Where and as whom statements run that say nothing about it.
+    pub(super) fn context(&self) -> &StatementContext {
+        &self.context
     }
 
     // ---- one call
@@ -210,21 +221,26 @@ impl Service {
     fn deadline(&self) -> Instant {
         Instant::now() + self.patience
     }
+}
 
-    fn body(&self, sql: &str, timeout: u64, tag: String) -> Vec<u8> {
-        let StatementContext { role, warehouse, database, schema } = &self.context;
-        let body = StatementBody {
-            statement: sql,
-            timeout,
-            database: database.as_deref(),
-            schema: schema.as_deref(),
-            warehouse: warehouse.as_deref(),
-            role: role.as_deref(),
-            parameters: self.parameters.tagged(tag),
-        };
-        // Text with text for keys can always be written.
-        serde_json::to_vec(&body).unwrap_or_default()
-    }
+fn body(
+    sql: &str,
+    limit: Duration,
+    context: &StatementContext,
+    parameters: BTreeMap<String, String>,
+) -> Vec<u8> {
+    let StatementContext { role, warehouse, database, schema } = context;
+    let body = StatementBody {
+        statement: sql,
+        timeout: seconds_of(limit),
+        database: database.as_deref(),
+        schema: schema.as_deref(),
+        warehouse: warehouse.as_deref(),
+        role: role.as_deref(),
+        parameters,
+    };
+    // Text with text for keys can always be written.
+    serde_json::to_vec(&body).unwrap_or_default()
 }
 
 fn post(
