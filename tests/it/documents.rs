@@ -53,24 +53,82 @@ fn every_test_that_a_document_names_exists() {
     }
 }
 
+/// The lines of a document that are not within a fence.
+fn prose(text: &str) -> Vec<&str> {
+    let mut fenced = false;
+    text.lines()
+        .filter(|line| {
+            let fence = line.trim_start().starts_with("```");
+            fenced ^= fence;
+            !fenced && !fence
+        })
+        .collect()
+}
+
+/// The names by which a document's headings are reached, as the web shows them.
+fn anchors(text: &str) -> HashSet<String> {
+    let mut anchors = HashSet::new();
+    let headings = prose(text)
+        .into_iter()
+        .filter_map(|line| line.trim_start_matches('#').strip_prefix(' ').filter(|_| line.starts_with('#')));
+    for heading in headings {
+        let kept = heading.trim().chars().filter(|c| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_'));
+        let name: String = kept.collect::<String>().to_lowercase().replace(' ', "-");
+        let name = (1..).find_map(|again| {
+            let name = if again == 1 { name.clone() } else { format!("{name}-{}", again - 1) };
+            (!anchors.contains(&name)).then_some(name)
+        });
+        anchors.extend(name);
+    }
+    anchors
+}
+
 #[test]
-fn every_link_of_a_document_leads_to_a_file() {
+fn every_link_of_a_document_leads_to_a_file_and_to_a_heading() {
     let mut documents = vec![];
     files(&root(), "md", &mut documents);
-    let mut links = 0;
+    let (mut links, mut places) = (0, 0);
     for document in documents {
         let text = fs::read_to_string(&document).unwrap();
-        for target in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
-            let target = target.split('#').next().unwrap();
-            if target.is_empty() || target.contains("://") {
+        let prose = prose(&text).join("\n");
+        for target in prose.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
+            if target.contains("://") {
                 continue;
             }
             links += 1;
-            let path = document.parent().unwrap().join(target);
+            let (file, place) = target.split_once('#').unwrap_or((target, ""));
+            let path = if file.is_empty() { document.clone() } else { document.parent().unwrap().join(file) };
             assert!(path.exists(), "{} links to {target}", document.display());
+            if !place.is_empty() {
+                places += 1;
+                let there = anchors(&fs::read_to_string(&path).unwrap());
+                assert!(
+                    there.contains(place),
+                    "{} links to {target}, and there are {there:?}",
+                    document.display()
+                );
+            }
         }
     }
-    assert!(links > 5);
+    assert!(links > 50 && places > 20, "{links} links, {places} of them to headings");
+}
+
+#[test]
+fn a_heading_is_reached_by_its_words_and_a_number_where_it_stands_twice() {
+    let found = anchors("# A `b`, and C!\n```\n# not one\n```\n## Same\n## Same\n#no\n");
+    assert_eq!(found, HashSet::from(["a-b-and-c", "same", "same-1"].map(str::to_owned)));
+}
+
+/// A page that no other page leads to is not found by anybody.
+#[test]
+fn the_index_leads_to_every_document() {
+    let index = fs::read_to_string(root().join("docs/README.md")).unwrap();
+    for entry in fs::read_dir(root().join("docs")).unwrap().map(Result::unwrap) {
+        let name = entry.file_name().into_string().unwrap();
+        if name.ends_with(".md") && name != "README.md" {
+            assert!(index.contains(&format!("]({name})")), "docs/README.md does not lead to {name}");
+        }
+    }
 }
 
 #[test]
