@@ -8,12 +8,16 @@
 
 mod by_hand;
 #[cfg(unix)]
+mod canaries;
+#[cfg(unix)]
 mod crash;
 mod crash_snowflake;
 #[cfg(unix)]
 mod doctor;
 #[cfg(unix)]
 mod doctor_clients;
+#[cfg(unix)]
+mod failures;
 mod hostile;
 mod logs;
 mod long_statement;
@@ -21,6 +25,8 @@ mod metrics;
 #[cfg(unix)]
 mod sharing;
 mod shutdown;
+#[cfg(unix)]
+mod site;
 mod snowflake;
 
 use support::server_process::ServerProcess;

@@ -22,6 +22,8 @@ pub struct ServerProcess {
     log: Arc<Mutex<String>>,
     log_reader: Option<thread::JoinHandle<()>>,
     next_id: u64,
+    /// Every line of stdout that was read so far.
+    pub transcript: String,
     /// Everything that came before the answer that was waited for.
     pub other_messages: Vec<Value>,
 }
@@ -77,7 +79,16 @@ impl ServerProcess {
             }
         });
         let stdin = child.stdin.take();
-        Self { child, stdin, stdout, log, log_reader: Some(log_reader), next_id: 0, other_messages: vec![] }
+        Self {
+            child,
+            stdin,
+            stdout,
+            log,
+            log_reader: Some(log_reader),
+            next_id: 0,
+            transcript: String::new(),
+            other_messages: vec![],
+        }
     }
 
     /// The handshake of the older protocol era, which all clients speak.
@@ -144,6 +155,8 @@ impl ServerProcess {
     pub fn message(&mut self, patience: Duration) -> Option<Value> {
         match self.stdout.recv_timeout(patience) {
             Ok(line) => {
+                self.transcript.push_str(&line);
+                self.transcript.push('\n');
                 let message: Value =
                     serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line:?}"));
                 assert_eq!(message["jsonrpc"], "2.0", "{line}");

@@ -45,7 +45,7 @@ pub fn state(snapshot: &QuerySnapshot, now: Timestamp) -> String {
             format!("Query {id} was canceled after {time}; the engine has not confirmed that it stopped.")
         }
         QueryStatus::Timeout => {
-            format!("Query {id} was stopped by its time limit after {time}{}", reason(snapshot))
+            format!("Query {id} ended after {time}{}", reason(snapshot))
         }
     }
 }
@@ -117,6 +117,10 @@ pub fn next(snapshot: &QuerySnapshot) -> Option<String> {
         QueryStatus::Pending | QueryStatus::Running if snapshot.stop_reason.is_some() => {
             Some(format!("It is being stopped. Call query_status with query_id {id} to see how it ended."))
         }
+        QueryStatus::Pending if snapshot.unreachable.is_some() => Some(format!(
+            "It waits until the engine can be reached, and is tried again by itself. Tell the user what \
+             engine_unreachable says if that goes on; to give up, call query_cancel with query_id {id}."
+        )),
         QueryStatus::Pending | QueryStatus::Running => Some(format!(
             "Still running normally. Call query_result with query_id {id}; it waits for you. Do not resubmit the query."
         )),
@@ -149,8 +153,12 @@ pub fn after_failure(kind: Option<ErrorKind>) -> &'static str {
         Some(ErrorKind::Permission) => {
             "Query what this role may see, or ask the user to grant the role what is missing."
         }
-        Some(ErrorKind::Configuration) => "Ask the user to mend the configuration of this server.",
-        Some(ErrorKind::Authentication) => "Ask the user to check the credentials of the connection.",
+        Some(ErrorKind::Configuration) => {
+            "Tell the user what the message says has to be mended; calling again does not help before that."
+        }
+        Some(ErrorKind::Authentication) => {
+            "Tell the user what the message says about signing in; calling again does not help before that."
+        }
         Some(ErrorKind::ResourceLimit) => {
             "Make the statement read or return less: select fewer columns, add WHERE or LIMIT, aggregate."
         }

@@ -7,7 +7,7 @@ use tokio::sync::watch;
 use tokio::task::spawn_blocking;
 
 use crate::clock::Clock;
-use crate::error::{RegistryError, Result};
+use crate::error::{ErrorInfo, ErrorKind, RegistryError, Result};
 use crate::id::{InstanceId, QueryId};
 use crate::journal::{Inserted, Journal, JournalError, ListFilter, Uniqueness, Updated};
 use crate::live::{LiveQueries, LiveQuery};
@@ -300,6 +300,13 @@ fn has_result(record: &QueryRecord) -> bool {
 fn log_transition(before: &QueryRecord, after: &QueryRecord) {
     let (from, to, version) = (before.status.as_str(), after.status.as_str(), after.version);
     let error = after.error.as_ref().map(|error| error.kind.as_str());
+    match (&before.unreachable, &after.unreachable) {
+        (None, Some(error)) if !after.is_terminal() => {
+            tracing::warn!(reason = error.message, "the engine cannot be reached; it is tried again");
+        }
+        (Some(_), None) => tracing::info!("the engine is reached again"),
+        _ => {}
+    }
     if before.status == after.status {
         tracing::debug!(status = %to, version, "record changed");
     } else if after.is_terminal() {
@@ -307,9 +314,23 @@ fn log_transition(before: &QueryRecord, after: &QueryRecord) {
         let ran_millis =
             after.finished_at.zip(after.started_at).map(|(end, start)| as_millis(end.since(start)));
         let rows = after.result.as_ref().map(|result| result.rows);
-        tracing::info!(status = %to, millis, ran_millis, rows, error, "query ended");
+        let reason = after.error.as_ref().and_then(reason);
+        tracing::info!(status = %to, millis, ran_millis, rows, error, reason, "query ended");
     } else {
         tracing::info!(%from, %to, version, error, "query changed");
+    }
+}
+
+/// Why a query failed, where the words cannot be those of its statement, which are nobody's business.
+fn reason(error: &ErrorInfo) -> Option<&str> {
+    match error.kind {
+        ErrorKind::Authentication
+        | ErrorKind::Configuration
+        | ErrorKind::Unavailable
+        | ErrorKind::Throttled
+        | ErrorKind::Protocol
+        | ErrorKind::Internal => Some(&error.message),
+        _ => None,
     }
 }
 

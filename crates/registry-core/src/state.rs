@@ -450,10 +450,14 @@ impl Draft<'_> {
 
     fn timeout_error(&self) -> ErrorInfo {
         let limit = self.timing.time_limit(&self.record).as_secs_f64();
-        ErrorInfo::new(
-            ErrorKind::Timeout,
-            format!("stopped by its time limit of {limit} s; narrow the statement or allow it more time"),
-        )
+        let message = match &self.record.unreachable {
+            Some(cause) => format!(
+                "stopped by its time limit of {limit} s while the engine could not be reached: {}",
+                cause.message
+            ),
+            None => format!("stopped by its time limit of {limit} s"),
+        };
+        ErrorInfo::new(ErrorKind::Timeout, message)
     }
 }
 

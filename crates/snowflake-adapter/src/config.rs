@@ -16,6 +16,7 @@ mod sources;
 pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
+mod whose;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -27,6 +28,7 @@ pub use error::ConfigError;
 pub use load::{explain, load, names};
 pub use provenance::{Origin, Provenance, Shown};
 pub use sources::Sources;
+pub(crate) use whose::Whose;
 
 /// The connection that is meant when nothing names one.
 pub(crate) const DEFAULT_NAME: &str = "default";

@@ -30,7 +30,7 @@ use registry_core::metrics::EngineMetric;
 use registry_core::options::QueryContext;
 
 use crate::auth::Authenticator;
-use crate::config::{Credentials, SnowflakeConfig};
+use crate::config::{Credentials, SnowflakeConfig, Whose};
 use crate::context;
 use crate::fence;
 use crate::retry::RetryPolicy;
@@ -49,7 +49,7 @@ mod statement;
 mod stats;
 mod status;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod transport;
 mod watch;
 
@@ -116,6 +116,7 @@ impl DriverBackend {
             requests: Requests::default(),
             unknown: UnknownWords::default(),
             has_database: config.context.database.is_some(),
+            whose: Whose::of(config),
         };
         Ok(Self { target: config.target(), shared: Arc::new(shared), counters })
     }

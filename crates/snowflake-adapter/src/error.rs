@@ -4,6 +4,7 @@ use registry_core::error::{ErrorInfo, ErrorKind};
 
 /// The longest message of the engine that is passed on.
 const MAX_MESSAGE: usize = 4_000;
+const LACKS_PRIVILEGE: &str = "the connection needs a role that has the privilege, or its role the grant";
 
 /// What Snowflake says went wrong.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -47,6 +48,36 @@ impl Fault {
         self.with_code(ErrorInfo::new(kind, message))
     }
 
+    /// The fault as the error of a sign-in, or of a call that was not let in.
+    pub(crate) fn sign_in_error(&self) -> ErrorInfo {
+        let (kind, advice) = match self.code.as_deref().unwrap_or_default() {
+            "390189" | "390201" => return self.statement_error(),
+            "390144" | "394300" | "394301" | "394302" | "394303" => (
+                ErrorKind::Authentication,
+                "the user must check that this private key's public key is set for the user at Snowflake, and the \
+                 names of account and user",
+            ),
+            "390303" | "390318" => {
+                (ErrorKind::Authentication, "the user must get a new OAuth token for this connection")
+            }
+            "394304" | "394305" | "394306" | "394307" | "394400" => (
+                ErrorKind::Authentication,
+                "the user must create a new programmatic access token for this connection",
+            ),
+            "390420" | "390421" | "390422" => (
+                ErrorKind::Configuration,
+                "the account's administrator must let this machine's address in, by the network policy",
+            ),
+            "390100" => (
+                ErrorKind::Authentication,
+                "the user must correct user name or password; each try counts towards a lock of the user",
+            ),
+            _ => (ErrorKind::Authentication, "the user must check account, user name and credentials"),
+        };
+        let said = self.message("no reason given");
+        self.with_code(ErrorInfo::new(kind, format!("Snowflake refused the sign-in: {said} ({advice})")))
+    }
+
     /// `text` with Snowflake's own words behind it.
     pub(crate) fn explained(&self, kind: ErrorKind, text: &str) -> ErrorInfo {
         let message = match &self.message {
@@ -82,26 +113,32 @@ impl Fault {
             "000008" => (ErrorKind::Sql, "send one statement at a time"),
             "000606" => (
                 ErrorKind::Configuration,
-                "name a warehouse in the connection's configuration, or give the user a default one",
+                "the user must name a warehouse for the connection that exists, that the role may use, and that \
+                 resumes by itself",
             ),
             "002003" | "002043" => {
                 (ErrorKind::Sql, "check the name, its upper and lower case, and what the role may see")
             }
-            "003001" => (ErrorKind::Permission, "use a role that has the privilege, or ask for the grant"),
+            "003001" => (ErrorKind::Permission, LACKS_PRIVILEGE),
             "090073" => (
-                ErrorKind::ResourceLimit,
-                "the account's administrator must raise the resource monitor's quota or name another warehouse",
+                ErrorKind::Configuration,
+                "the account's administrator must raise the resource monitor's quota, or the user name another \
+                 warehouse for the connection",
             ),
             "090105" | "090106" => {
                 (ErrorKind::Sql, "write the object's full name, as database.schema.object")
             }
-            "390189" | "390201" => (
+            "390189" => (
                 ErrorKind::Configuration,
-                "check role, warehouse, database and schema of the connection; they are case-sensitive",
+                "the user must correct the role of the connection, or an administrator grant it; upper and lower \
+                 case count",
             ),
-            _ if state == "42501" => {
-                (ErrorKind::Permission, "use a role that has the privilege, or ask for the grant")
-            }
+            "390201" => (
+                ErrorKind::Configuration,
+                "the user must correct the warehouse of the connection, or an administrator grant its use; upper and \
+                 lower case count",
+            ),
+            _ if state == "42501" => (ErrorKind::Permission, LACKS_PRIVILEGE),
             _ if state.starts_with("53") => {
                 (ErrorKind::ResourceLimit, "ask for less, or use a larger warehouse")
             }
@@ -150,7 +187,7 @@ mod tests {
             ("003001", "42501", ErrorKind::Permission),
             ("009999", "42501", ErrorKind::Permission),
             ("000606", "57P03", ErrorKind::Configuration),
-            ("090073", "57P03", ErrorKind::ResourceLimit),
+            ("090073", "57P03", ErrorKind::Configuration),
             ("000603", "XX000", ErrorKind::Unavailable),
             ("100132", "P0000", ErrorKind::Sql),
         ];

@@ -159,7 +159,10 @@ impl Http {
             Err(_) => Err(self.too_late(started)),
         };
         match &answer {
-            Err(Failure::NotSent(_) | Failure::NoAnswer(_)) => pass.failed(),
+            Err(Failure::NotSent(why) | Failure::NoAnswer(why)) => {
+                self.account.was_silent(why);
+                pass.failed();
+            }
             // A gateway that speaks for a service it does not reach.
             Ok(answer) if matches!(answer.status, 502..=504 | 522) => pass.failed(),
             _ => pass.answered(),
@@ -212,8 +215,7 @@ impl Http {
     // ---- what to say
 
     fn paused(&self, pause: Duration) -> Failure {
-        let (host, seconds) = (self.host(), pause.as_secs_f64().ceil());
-        Failure::Paused(format!("{host} does not answer; the next try is made in {seconds} s"))
+        Failure::Paused(self.account.pause_in_words(&self.host(), pause))
     }
 
     fn too_late(&self, started: Instant) -> Failure {

@@ -13,6 +13,8 @@ mod breaker;
 mod context;
 mod error;
 mod fence;
+#[cfg(test)]
+mod fuzz;
 mod history;
 mod http;
 mod requests;

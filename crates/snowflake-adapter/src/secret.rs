@@ -4,13 +4,22 @@ use std::fs::{File, Metadata};
 use std::io::{self, Read};
 use std::path::Path;
 
-use secrecy::SecretString;
 use secrecy::zeroize::Zeroizing;
+use secrecy::{ExposeSecret, SecretString};
 
 use crate::config::ConfigError;
 
 /// No key and no token comes near this; it keeps a wrong path from filling the memory.
 const MOST_BYTES: u64 = 256 * 1024;
+
+/// Shorter ones are part of too many words.
+const SHORTEST: usize = 4;
+
+/// The text without the secret, should somebody have quoted it.
+pub(crate) fn without(text: String, secret: &SecretString) -> String {
+    let secret = secret.expose_secret();
+    if secret.len() < SHORTEST || !text.contains(secret) { text } else { text.replace(secret, "(secret)") }
+}
 
 /// Whether the secret in the file would be accepted, without reading it.
 pub(crate) fn check(path: &Path) -> Result<(), ConfigError> {

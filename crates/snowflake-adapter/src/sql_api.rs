@@ -11,7 +11,7 @@ mod reply;
 mod service;
 mod session;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::sync::Arc;
 

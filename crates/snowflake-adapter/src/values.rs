@@ -8,7 +8,7 @@ pub(crate) mod json;
 mod number;
 mod row;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod time;
 
 use registry_core::results::ColumnMeta;
@@ -16,6 +16,9 @@ use registry_core::results::ColumnMeta;
 pub(crate) use number::push_decimal;
 pub(crate) use row::RowBuffer;
 pub(crate) use time::{Zone, push_date, push_time, push_timestamp};
+
+/// No type has more digits behind the point; a larger number is a fault of the answer.
+const MAX_SCALE: u32 = 38;
 
 /// One column of a result: its name, its type, and how its values read.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,7 +61,7 @@ impl Column {
     pub(crate) fn new(name: &str, type_name: &str, scale: Option<i64>, precision: Option<i64>) -> Self {
         let kind = Kind::of(type_name);
         let usual = if matches!(kind, Kind::Fixed) { 0 } else { 9 };
-        let scale = scale.map_or(usual, |scale| u32::try_from(scale).unwrap_or_default());
+        let scale = scale.map_or(usual, |scale| u32::try_from(scale).unwrap_or_default().min(MAX_SCALE));
         let meta = ColumnMeta::new(name, sql_type(kind, type_name, scale, precision));
         Self { meta, kind, scale }
     }

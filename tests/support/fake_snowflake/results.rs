@@ -112,7 +112,7 @@ fn add_chunks(service: &Service, handle: &str, table: &Table, format: Format, da
     let chunk = |(number, range): (usize, Range<usize>)| {
         let url = format!(
             "{}/chunks/{handle}/{number}?format={kind}&X-Amz-Algorithm=AWS4-HMAC-SHA256\
-             &X-Amz-Expires=21600&X-Amz-SignedHeaders=host&until={until}&X-Amz-Signature=0123456789abcdef",
+             &X-Amz-Expires=21600&X-Amz-SignedHeaders=host&until={until}&X-Amz-Signature=canary-signature",
             service.address
         );
         let size = range.len() * table.columns.len() * 12;

@@ -60,9 +60,9 @@ impl Tokens {
     fn new(session: Duration, master: Duration) -> Self {
         let now = Instant::now();
         Self {
-            session: format!("session-{}", Uuid::new_v4()),
+            session: format!("canary-session-{}", Uuid::new_v4()),
             session_until: now + session,
-            master: format!("master-{}", Uuid::new_v4()),
+            master: format!("canary-master-{}", Uuid::new_v4()),
             master_until: now + master,
         }
     }

@@ -166,7 +166,7 @@ impl fmt::Debug for Chunks {
 }
 
 /// Over https; plain only where the service itself is on this machine.
-fn address(info: &ChunkInfo, base: &Url) -> Result<(Url, u64), FetchError> {
+pub(super) fn address(info: &ChunkInfo, base: &Url) -> Result<(Url, u64), FetchError> {
     let url = Url::parse(&info.url)
         .map_err(|_| FetchError::Final(lost_rows("a part of the result has no address")))?;
     let is_plain_base = base.scheme() == "http";
@@ -177,7 +177,7 @@ fn address(info: &ChunkInfo, base: &Url) -> Result<(Url, u64), FetchError> {
 }
 
 /// The headers that the answer names, even none, or else those that a key stands for.
-fn headers_of(
+pub(super) fn headers_of(
     headers: Option<HashMap<String, String>>,
     key: Option<String>,
 ) -> Result<HeaderMap, FetchError> {

@@ -138,7 +138,7 @@ fn opened(envelope: &Envelope, pool: &Pool) -> Result<Opened, FetchError> {
 }
 
 /// The answer decides, whatever was asked for.
-fn format_of(data: &ResultData<'_>) -> Format {
+pub(super) fn format_of(data: &ResultData<'_>) -> Format {
     match data.query_result_format.as_deref() {
         Some(word) if word.eq_ignore_ascii_case("arrow") => Format::Arrow,
         Some(_) => Format::Json,
@@ -147,7 +147,7 @@ fn format_of(data: &ResultData<'_>) -> Format {
     }
 }
 
-fn inline_rows(data: &ResultData<'_>, format: Format) -> Result<Vec<u8>, FetchError> {
+pub(super) fn inline_rows(data: &ResultData<'_>, format: Format) -> Result<Vec<u8>, FetchError> {
     Ok(match (format, &data.rowset_base64, data.rowset) {
         (Format::Arrow, Some(text), _) => {
             STANDARD.decode(text.as_bytes()).map_err(|_| unreadable("its rows are not base64"))?

@@ -14,7 +14,7 @@ use super::error::{CallError, SessionVerdict, session_verdict};
 use super::stats::Counters;
 use super::transport::{Call, Mark, Transport};
 use crate::retry::{Judgement, Verdict, repeat};
-use crate::wire::driver::{Code, Envelope, RenewAnswer, RenewRequest};
+use crate::wire::driver::{Envelope, RenewAnswer, RenewRequest};
 
 /// A token that was renewed just now and has expired again is no token.
 const MAX_RENEWALS: u32 = 2;
@@ -299,9 +299,4 @@ fn judged(verdict: Verdict, retry_after: Option<Duration>) -> Judgement {
 
 pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// The code of an answer as an error carries it.
-pub(super) fn code_of(envelope: &Envelope) -> Code {
-    envelope.code.clone().unwrap_or_else(|| Code("000000".to_owned()))
 }

@@ -4,17 +4,17 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use registry_core::backend::BackendError;
-use registry_core::error::{ErrorInfo, ErrorKind};
+use registry_core::error::ErrorKind;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Map, Value, json};
 use tokio::time::Instant;
 
-use super::error::{CallError, rejects_credentials};
-use super::session::{Tokens, code_of, lock, usable};
+use super::error::{CallError, fault, rejects_credentials};
+use super::session::{Tokens, lock, usable};
 use super::stats::Counters;
-use super::transport::{Mark, Transport};
+use super::transport::{Mark, Transport, without_secret};
 use crate::auth::{Authenticator, BearerToken};
-use crate::config::{Credentials, SnowflakeConfig, StatementContext};
+use crate::config::{Credentials, SnowflakeConfig, StatementContext, Whose};
 use crate::retry::{Judgement, Verdict, repeat};
 use crate::wire::driver::{ClientEnvironment, Envelope, LoginAnswer, LoginData, LoginRequest};
 
@@ -29,6 +29,7 @@ const DEFAULT_MASTER_VALIDITY: u64 = 4 * 3600;
 #[derive(Debug)]
 pub(super) struct SignIn {
     config: SnowflakeConfig,
+    whose: Whose,
     /// `None` for a password.
     authenticator: Option<Authenticator>,
     transport: Arc<Transport>,
@@ -74,6 +75,7 @@ impl SignIn {
     ) -> Self {
         Self {
             config: config.clone(),
+            whose: Whose::of(config),
             authenticator,
             transport: Arc::clone(transport),
             counters: Arc::clone(counters),
@@ -83,6 +85,10 @@ impl SignIn {
 
     /// Signs in. A refused token is replaced once, if there is a newer one.
     pub(super) async fn sign_in(&self, context: &StatementContext) -> Result<SignedIn, BackendError> {
+        self.try_secrets(context).await.map_err(|error| self.whose.of_backend(error))
+    }
+
+    async fn try_secrets(&self, context: &StatementContext) -> Result<SignedIn, BackendError> {
         let mut last = None;
         for _ in 0..2 {
             let secret = self.secret().await?;
@@ -151,7 +157,8 @@ impl SignIn {
         };
         let (policy, bucket) = self.transport.retries();
         let deadline = Instant::now() + self.transport.deadlines().request;
-        repeat(policy, bucket, deadline, attempt, judge).await
+        let answer = repeat(policy, bucket, deadline, attempt, judge).await;
+        without_secret(answer, secret.text())
     }
 
     fn body<'a>(&'a self, secret: &'a Secret<'_>) -> LoginRequest<'a> {
@@ -244,20 +251,17 @@ fn refused(envelope: &Envelope) -> BackendError {
     if let Some(action) = &answer.next_action {
         return needs_a_person(action);
     }
-    let words = envelope.message.as_deref().filter(|words| !words.is_empty()).unwrap_or("no reason given");
-    let message = format!("Snowflake refused the sign-in: {words}; check user, credentials and account");
-    let error = ErrorInfo::new(ErrorKind::Authentication, message);
-    BackendError(match envelope.code() {
-        0 => error,
-        code => error.with_code(code, code_of(envelope).0),
-    })
+    BackendError(fault(envelope).sign_in_error())
 }
 
 fn explained(error: CallError) -> BackendError {
     match error {
-        CallError::Status { status: 403 | 404, .. } => BackendError::new(
+        CallError::Status { status: status @ (403 | 404), .. } => BackendError::new(
             ErrorKind::Configuration,
-            "Snowflake does not know this account or does not let this address in; check account and network policy",
+            format!(
+                "Snowflake does not know this account or does not let this machine in (HTTP {status}); the user must \
+                 check the account's name, host and network policy"
+            ),
         ),
         CallError::Status { status: 401, ref message, .. } => {
             let words = if message.is_empty() { "no reason given" } else { message };

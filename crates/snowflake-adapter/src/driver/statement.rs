@@ -22,6 +22,7 @@ use super::session::SnowflakeSession;
 use super::status::{UnknownWords, progress};
 use super::transport::{Call, Mark};
 use super::watch::Watch;
+use crate::config::Whose;
 use crate::context;
 use crate::history::{Database, search, statement_tag};
 use crate::requests::Requests;
@@ -35,6 +36,7 @@ pub(super) struct Shared {
     pub(super) unknown: UnknownWords,
     /// The connection names a database, so that its sessions have a current one.
     pub(super) has_database: bool,
+    pub(super) whose: Whose,
 }
 
 /// What one query uses. It borrows sessions at Snowflake for its calls and owns none.
@@ -157,7 +159,7 @@ impl Statement {
             self.taken(session, id, &handle, envelope);
             return Ok(handle);
         }
-        Err(SubmitError::Rejected(fault(&envelope).statement_error()))
+        Err(SubmitError::Rejected(self.shared.whose.name(fault(&envelope).statement_error())))
     }
 
     /// An answer may be the result already; then nobody asks for it again.
@@ -184,11 +186,13 @@ impl Statement {
 
     async fn ask(&self, handle: &RemoteHandle) -> Result<Progress, BackendError> {
         let envelope = self.shared.pool.look(self.home.as_ref(), Call::Status(handle.as_str())).await?;
-        progress(&envelope, &self.shared.unknown).ok_or_else(|| {
-            BackendError(
+        match progress(&envelope, &self.shared.unknown) {
+            Some(Progress::Failed(error)) => Ok(Progress::Failed(self.shared.whose.name(error))),
+            Some(progress) => Ok(progress),
+            None => Err(BackendError(
                 fault(&envelope).explained(ErrorKind::Protocol, "the statement's state could not be read"),
-            )
-        })
+            )),
+        }
     }
 }
 

@@ -144,3 +144,35 @@ fn result(rowset: &str) -> String {
         "rowset":{rowset},"total":1,"returned":1,"queryResultFormat":"json"}},"code":null,"success":true}}"#
     )
 }
+
+/// Reads any bytes as every answer of the protocol that there is.
+pub(crate) fn read_spoiled(body: &[u8]) {
+    use super::{chunks, error, rows, status};
+    use crate::wire::driver::{Envelope, LoginAnswer, QueryFacts, RenewAnswer, ResultData};
+
+    let Ok(envelope) = serde_json::from_slice::<Envelope>(body) else { return };
+    let fault = error::fault(&envelope);
+    drop((fault.ending(), fault.sign_in_error(), fault.statement_error()));
+    drop(status::progress(&envelope, &status::UnknownWords::default()));
+    drop(rows::first_text(&envelope));
+    let _: (LoginAnswer, QueryFacts) = (envelope.data_or_default(), envelope.data_or_default());
+    let _: RenewAnswer = envelope.data_or_default();
+    let Some(raw) = envelope.data.as_deref() else { return };
+    let Ok(data) = serde_json::from_str::<ResultData<'_>>(raw.get()) else { return };
+    drop(rows::inline_rows(&data, rows::format_of(&data)));
+    let base = "https://acme.snowflakecomputing.com".parse().unwrap();
+    for info in data.chunks.iter().flatten() {
+        drop(chunks::address(info, &base));
+    }
+    drop(chunks::headers_of(data.chunk_headers, data.qrmk));
+}
+
+/// The columns that any bytes describe, should they be an answer.
+pub(crate) fn columns_of_spoiled(body: &[u8]) -> Option<Vec<crate::values::Column>> {
+    use crate::wire::driver::{Envelope, ResultData};
+
+    let envelope: Envelope = serde_json::from_slice(body).ok()?;
+    let data: ResultData<'_> = serde_json::from_str(envelope.data.as_deref()?.get()).ok()?;
+    let columns = data.rowtype.iter().flatten();
+    Some(columns.map(|c| crate::values::Column::new(&c.name, &c.kind, c.scale, c.precision)).collect())
+}

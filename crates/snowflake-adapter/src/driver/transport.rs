@@ -19,6 +19,7 @@ use super::middleware::ToBase;
 use crate::config::{Deadlines, SnowflakeConfig};
 use crate::http::Http;
 use crate::retry::{Bucket, RetryPolicy};
+use crate::secret::without;
 use crate::wire::driver::{Empty, Envelope, LoginRequest, QueryRequest, RenewRequest};
 
 /// The crate builds a host name from it, which the middleware replaces.
@@ -135,7 +136,8 @@ impl Transport {
         mark: &Mark,
         body: &RenewRequest<'_>,
     ) -> Result<Envelope, CallError> {
-        self.post(QueryType::TokenRequest, &mark.parameters(), Some(master), body).await
+        let answer = self.post(QueryType::TokenRequest, &mark.parameters(), Some(master), body).await;
+        without_secret(answer, master)
     }
 
     pub(super) async fn call(
@@ -144,6 +146,10 @@ impl Transport {
         mark: &Mark,
         token: &SecretString,
     ) -> Result<Envelope, CallError> {
+        without_secret(self.called(call, mark, token).await, token)
+    }
+
+    async fn called(&self, call: Call<'_>, mark: &Mark, token: &SecretString) -> Result<Envelope, CallError> {
         match call {
             Call::Submit(body) => {
                 self.post(QueryType::ArrowQuery, &mark.parameters(), Some(token), body).await
@@ -224,18 +230,31 @@ impl Transport {
         answer: impl Future<Output = Result<T, CallError>>,
     ) -> Result<T, CallError> {
         let pass = self.http.account().breaker.enter().map_err(|pause| {
-            CallError::NotSent(format!(
-                "it has not answered for a while; the next try is in {} s",
-                pause.as_secs() + 1
-            ))
+            CallError::NotSent(self.http.account().pause_in_words(&self.http.host(), pause))
         })?;
         let late = || CallError::NoAnswer(format!("none within {} s", limit.as_secs()));
         let answer = tokio::time::timeout(limit, answer).await.unwrap_or_else(|_| Err(late()));
+        let answer = answer.map_err(|error| self.located(error));
         match &answer {
-            Err(CallError::NotSent(_) | CallError::NoAnswer(_)) => pass.failed(),
+            Err(CallError::NotSent(why) | CallError::NoAnswer(why)) => {
+                self.http.account().was_silent(why);
+                pass.failed();
+            }
             _ => pass.answered(),
         }
         answer
+    }
+
+    /// Where nobody was reached, and what to check.
+    fn located(&self, error: CallError) -> CallError {
+        let host = self.http.host();
+        match error {
+            CallError::NotSent(words) => CallError::NotSent(format!(
+                "{host} ({words}); check the account's name, the network and the proxy"
+            )),
+            CallError::NoAnswer(words) => CallError::NoAnswer(format!("from {host}: {words}")),
+            other => other,
+        }
     }
 
     fn address(&self, path: &str, mark: &Mark) -> Result<Url, CallError> {
@@ -257,6 +276,23 @@ impl fmt::Debug for Transport {
 pub(super) fn now_millis() -> u64 {
     let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since_1970.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// A service may quote what it was sent.
+pub(super) fn without_secret(
+    answer: Result<Envelope, CallError>,
+    secret: &SecretString,
+) -> Result<Envelope, CallError> {
+    match answer {
+        Ok(envelope) => {
+            let message = envelope.message.map(|text| without(text, secret));
+            Ok(Envelope { message, ..envelope })
+        }
+        Err(CallError::Status { status, code, message, retry_after }) => {
+            Err(CallError::Status { status, code, message: without(message, secret), retry_after })
+        }
+        Err(other) => Err(other),
+    }
 }
 
 fn authorization(token: &SecretString) -> String {

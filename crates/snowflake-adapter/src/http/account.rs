@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock, Mutex, PoisonError, Weak};
+use std::time::Duration;
 
 use registry_core::metrics::{EngineMetric, MetricKind};
 use reqwest::Url;
@@ -16,6 +17,8 @@ static ACCOUNTS: LazyLock<Mutex<HashMap<String, Weak<Account>>>> = LazyLock::new
 pub(crate) struct Account {
     pub(crate) breaker: Breaker,
     pub(crate) bucket: Bucket,
+    /// Why the last call without an answer had none.
+    silence: Mutex<String>,
 }
 
 impl Account {
@@ -30,6 +33,18 @@ impl Account {
         let account = Arc::new(Self::default());
         accounts.insert(key, Arc::downgrade(&account));
         account
+    }
+
+    /// Keeps why a call had no answer, for those that are held back after it.
+    pub(crate) fn was_silent(&self, why: &str) {
+        why.clone_into(&mut self.silence.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    /// Why calls are held back, and for how long.
+    pub(crate) fn pause_in_words(&self, host: &str, pause: Duration) -> String {
+        let why = self.silence.lock().unwrap_or_else(PoisonError::into_inner);
+        let why = if why.is_empty() { format!("{host} does not answer") } else { why.clone() };
+        format!("{why}; the next try is made in {} s", pause.as_secs_f64().ceil())
     }
 
     /// What can be told of it to whoever watches the process.

@@ -6,6 +6,7 @@ use registry_core::backend::BackendError;
 use registry_core::error::{ErrorInfo, ErrorKind};
 
 use super::service::Handle;
+use crate::config::Whose;
 use crate::error::{Ending, Fault};
 use crate::http::Answer;
 use crate::values::Column;
@@ -70,6 +71,17 @@ pub(super) struct ResultHead {
 }
 
 impl Meaning {
+    /// The same, with the connection named where that is to blame.
+    pub(super) fn about(self, whose: &Whose) -> Self {
+        match self {
+            Self::Failed(error) => Self::Failed(whose.name(error)),
+            Self::Unauthenticated(error) => Self::Unauthenticated(whose.name(error)),
+            Self::Forbidden(error) => Self::Forbidden(whose.name(error)),
+            Self::Refused(error) => Self::Refused(whose.name(error)),
+            other => other,
+        }
+    }
+
     /// What is left when a caller has no use for this meaning.
     pub(super) fn into_error(self, kind: ErrorKind) -> BackendError {
         let text = match self {
@@ -108,7 +120,7 @@ pub(super) async fn read(answer: Answer) -> Reply {
     })
 }
 
-fn read_now(answer: Answer) -> Reply {
+pub(super) fn read_now(answer: Answer) -> Reply {
     let parsed = serde_json::from_slice::<Envelope>(&answer.body);
     // An array would be read as the fields of an answer, one after the other.
     let is_object = answer.body.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'{');
@@ -151,7 +163,8 @@ impl Facts<'_> {
             (404, _) if self.is_ours => self.not_found(),
             (404, _) => self.refused(
                 ErrorKind::Configuration,
-                "there is no SQL API at this address; check the account or host of the connection",
+                "there is no SQL API at this address (HTTP 404); the user must check account and host of the \
+                 connection",
             ),
             (400, _) => self.bad_request(),
             (405 | 415, _) => {
@@ -202,27 +215,32 @@ impl Facts<'_> {
     /// Most are faults of this program; those with a code of the session name a wrong role or the like.
     fn bad_request(&self) -> Meaning {
         match self.fault.code.as_deref() {
-            Some("390189" | "390201") => Meaning::Refused(self.fault.statement_error()),
+            Some("390189" | "390201") => Meaning::Refused(self.fault.sign_in_error()),
             _ => self.refused(ErrorKind::Protocol, "Snowflake does not accept the request"),
         }
     }
 
     fn unauthenticated(&self) -> ErrorInfo {
-        let text = "Snowflake does not accept the credential of this connection; the user has to renew or correct it";
-        let text = match self.answer.clock_ahead {
+        let error = self.fault.sign_in_error();
+        match self.answer.clock_ahead {
             Some(ahead) if ahead.unsigned_abs() > CLOCK_TOLERANCE => {
                 let side = if ahead > 0 { "ahead of" } else { "behind" };
-                format!("{text} (this machine's clock is {} s {side} Snowflake's)", ahead.unsigned_abs())
+                let clock = format!("this machine's clock is {} s {side} Snowflake's", ahead.unsigned_abs());
+                ErrorInfo { message: format!("{} ({clock})", error.message), ..error }
             }
-            _ => text.to_owned(),
-        };
-        self.fault.explained(ErrorKind::Authentication, &text)
+            _ => error,
+        }
     }
 
     fn forbidden(&self) -> ErrorInfo {
-        let text = "Snowflake refuses access; check the account's network policy, the role, and that the SQL API is \
-                    allowed for this user";
-        self.fault.explained(ErrorKind::Permission, text)
+        if matches!(self.fault.code.as_deref(), Some("390420" | "390421" | "390422")) {
+            return self.fault.sign_in_error();
+        }
+        let text = "Snowflake refuses access (HTTP 403); the user must check the account's name and network policy, \
+                    the role, and that the SQL API is allowed for this user";
+        // With a code it is about a statement, without one about whoever asks.
+        let kind = if self.fault.code.is_some() { ErrorKind::Permission } else { ErrorKind::Configuration };
+        self.fault.explained(kind, text)
     }
 
     fn down(&self) -> ErrorInfo {

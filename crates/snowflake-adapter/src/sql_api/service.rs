@@ -16,17 +16,20 @@ use uuid::Uuid;
 use super::parameters::Parameters;
 use super::reply::{self, Meaning, Reply};
 use crate::auth::{Authenticator, BearerToken};
-use crate::config::{SnowflakeConfig, StatementContext};
+use crate::config::{SnowflakeConfig, StatementContext, Whose};
 use crate::context;
 use crate::history::statement_tag;
 use crate::http::{Answer, Ceiling, Failure, Http, Request, authorization};
 use crate::requests::Requests;
 use crate::retry::{Judgement, RetryPolicy, Verdict, repeat};
+use crate::secret::without;
 use crate::wire::sql_api::StatementBody;
 
 const STATEMENTS: &str = "/api/v2/statements";
 /// The longest time limit that the service takes, seven days.
 const MAX_TIMEOUT: u64 = 604_800;
+/// No answer in words is longer.
+const MOST_WORDS: usize = 64 * 1024;
 const TOKEN_TYPE: HeaderName = HeaderName::from_static("x-snowflake-authorization-token-type");
 
 /// The name of a statement at Snowflake. Its form was checked, so it may stand in a path.
@@ -53,6 +56,7 @@ pub(super) struct Service {
     http: Http,
     auth: Authenticator,
     context: StatementContext,
+    pub(super) whose: Whose,
     parameters: Parameters,
     policy: RetryPolicy,
     /// For one call, its repeats included.
@@ -76,6 +80,7 @@ impl Service {
             http: Http::new(config)?,
             auth,
             context: config.context.clone(),
+            whose: Whose::of(config),
             parameters: Parameters::new(&config.session_parameters)?,
             policy,
             patience: config.deadlines.request,
@@ -187,13 +192,14 @@ impl Service {
 
     async fn attempt(&self, request: &Request, deadline: Instant) -> Result<Reply, Failure> {
         let answer = self.authorized(request, deadline).await?;
-        Ok(reply::read(answer).await)
+        let reply = reply::read(answer).await;
+        Ok(Reply { meaning: reply.meaning.about(&self.whose), ..reply })
     }
 
     /// A credential that is not accepted is made anew, once.
     async fn authorized(&self, request: &Request, deadline: Instant) -> Result<Answer, Failure> {
         let token = self.token(deadline).await?;
-        let answer = self.http.send(request, headers(&token)?, deadline).await?;
+        let answer = self.send(request, &token, deadline).await?;
         if answer.status != 401 {
             return Ok(answer);
         }
@@ -205,12 +211,29 @@ impl Service {
         if fresh.value.expose_secret() == token.value.expose_secret() {
             return Ok(answer);
         }
-        self.http.send(request, headers(&fresh)?, deadline).await
+        self.send(request, &fresh, deadline).await
+    }
+
+    async fn send(
+        &self,
+        request: &Request,
+        token: &BearerToken,
+        deadline: Instant,
+    ) -> Result<Answer, Failure> {
+        let mut answer = self.http.send(request, headers(token)?, deadline).await?;
+        // A service may quote what it was sent. What is longer than this is rows.
+        if answer.body.len() <= MOST_WORDS {
+            answer.body = match String::from_utf8(answer.body) {
+                Ok(text) => without(text, &token.value).into_bytes(),
+                Err(error) => error.into_bytes(),
+            };
+        }
+        Ok(answer)
     }
 
     async fn token(&self, deadline: Instant) -> Result<BearerToken, Failure> {
         match timeout_at(deadline, self.auth.token()).await {
-            Ok(token) => token.map_err(Failure::NoToken),
+            Ok(token) => token.map_err(|error| Failure::NoToken(self.whose.of_backend(error))),
             Err(_) => {
                 let text = "signing in took too long; try again";
                 Err(Failure::NoToken(BackendError::new(ErrorKind::Unavailable, text)))

@@ -72,7 +72,7 @@ impl SqlApiSession {
                 | Meaning::Refused(error),
                 _,
             ) => Err(rejected(error)),
-            (Meaning::NotFound(error), _) => Err(rejected(no_api(error))),
+            (Meaning::NotFound(error), _) => Err(rejected(self.service.whose.name(no_api(error)))),
             (Meaning::Throttled(error), _) if !in_doubt => Err(SubmitError::NotSent(BackendError(error))),
             (meaning, _) => Err(SubmitError::Unclear(meaning.into_error(ErrorKind::Protocol))),
         }
@@ -167,6 +167,7 @@ fn unanswered(failure: Failure) -> SubmitError {
 /// Where a statement is to be made, "not found" can only mean the place.
 fn no_api(error: ErrorInfo) -> ErrorInfo {
     let message =
-        "there is no SQL API at this address; check the account or host of the connection".to_owned();
+        "there is no SQL API at this address (HTTP 404); the user must check account and host of the connection"
+            .to_owned();
     ErrorInfo { kind: ErrorKind::Configuration, message, ..error }
 }

@@ -259,3 +259,18 @@ async fn a_parameter_that_the_api_does_not_know_is_a_fault_of_the_configuration(
     config.session_parameters = vec![("WEEK_START".to_owned(), "1".to_owned())];
     assert_eq!(SqlApiBackend::new(&config).unwrap_err().0.kind, ErrorKind::Configuration);
 }
+
+/// Reads any bytes as the body of answers, of every status that means something.
+pub(crate) fn read_spoiled(body: &[u8]) {
+    for status in [200, 202, 400, 401, 403, 404, 408, 422, 429, 503] {
+        let answer = crate::http::Answer {
+            status,
+            body: body.to_vec(),
+            foreign_type: None,
+            retry_after: None,
+            clock_ahead: Some(-i64::from(status)),
+        };
+        let reply = super::reply::read_now(answer);
+        drop(reply.meaning.into_error(ErrorKind::Protocol));
+    }
+}

@@ -1,5 +1,7 @@
 //! Values and rows in Arrow: the same cells as from JSON, whatever representation Snowflake chose for a batch.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
 use arrow_array::types::{
     ArrowPrimitiveType, Date32Type, Decimal128Type, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type,
     Int64Type,
@@ -8,13 +10,16 @@ use arrow_array::{
     Array, BinaryArray, BooleanArray, LargeBinaryArray, LargeStringArray, PrimitiveArray, RecordBatch,
     StringArray, StructArray,
 };
-use arrow_ipc::reader::StreamReader;
+use arrow_buffer::Buffer;
+use arrow_ipc::reader::StreamDecoder;
 use arrow_schema::{ArrowError, DataType, Field};
 use registry_core::results::{Flow, ResultWriter};
 
 use super::json::{DecodeError, Decoded};
-use super::{Column, Kind, RowBuffer, Zone, push_date, push_decimal, push_time, push_timestamp};
+use super::{Column, Kind, MAX_SCALE, RowBuffer, Zone, push_date, push_decimal, push_time, push_timestamp};
 
+/// So many bytes of a stream are decoded at a time.
+const PIECE: usize = 1 << 20;
 /// Beyond so many zeros a number is told with its exponent.
 const MAX_ZEROS: i32 = 60;
 
@@ -24,16 +29,50 @@ pub(crate) fn store_batches(
     columns: &[Column],
     writer: &mut ResultWriter,
 ) -> Result<Decoded, DecodeError> {
-    let reader = StreamReader::try_new(stream, None).map_err(|error| malformed(&error))?;
-    let (mut taken, mut row) = (0, RowBuffer::default());
-    for batch in reader {
-        let batch = batch.map_err(|error| malformed(&error))?;
+    let (mut taken, mut row, mut batches) = (0, RowBuffer::default(), Batches::of(stream));
+    while let Some(batch) = batches.next()? {
         match store_batch(&batch, columns, writer, &mut row)? {
             Decoded::All(rows) => taken += rows,
             Decoded::Full => return Ok(Decoded::Full),
         }
     }
     Ok(Decoded::All(taken))
+}
+
+/// The batches of a stream. It is fed piece by piece, because a reader of the whole believes every length that the
+/// stream claims, and asks for so much memory.
+struct Batches<'s> {
+    decoder: StreamDecoder,
+    pieces: std::slice::Chunks<'s, u8>,
+    piece: Buffer,
+}
+
+impl<'s> Batches<'s> {
+    fn of(stream: &'s [u8]) -> Self {
+        Self {
+            decoder: StreamDecoder::new(),
+            pieces: stream.chunks(PIECE),
+            piece: Buffer::from_slice_ref::<u8, _>(&[]),
+        }
+    }
+
+    fn next(&mut self) -> Result<Option<RecordBatch>, DecodeError> {
+        loop {
+            if self.piece.is_empty() {
+                let Some(piece) = self.pieces.next() else {
+                    return self.decoder.finish().map(|()| None).map_err(|error| malformed(&error));
+                };
+                self.piece = Buffer::from_slice_ref(piece);
+            }
+            // The library panics on some descriptions that no writer writes.
+            let decoded = catch_unwind(AssertUnwindSafe(|| self.decoder.decode(&mut self.piece)));
+            let decoded =
+                decoded.map_err(|_| DecodeError::Malformed("the batches are damaged".to_owned()))?;
+            if let Some(batch) = decoded.map_err(|error| malformed(&error))? {
+                return Ok(Some(batch));
+            }
+        }
+    }
 }
 
 fn store_batch(
@@ -114,7 +153,7 @@ impl<'a> Reader<'a> {
             let (name, kind) = (&column.meta.name, array.data_type());
             DecodeError::Malformed(format!("column {name:?} comes as {kind}; cast it to VARCHAR or VARIANT"))
         })?;
-        Ok(Self { column, scale: told.unwrap_or(column.scale), array, values })
+        Ok(Self { column, scale: told.unwrap_or(column.scale).min(MAX_SCALE), array, values })
     }
 
     fn append(&self, index: usize, row: &mut RowBuffer) {
@@ -277,8 +316,8 @@ fn malformed(error: &ArrowError) -> DecodeError {
 
 /// The first value of a stream where that is text; `Some(None)` when there is no row.
 pub(crate) fn first_text(stream: &[u8]) -> Option<Option<String>> {
-    for batch in StreamReader::try_new(stream, None).ok()? {
-        let batch = batch.ok()?;
+    let mut batches = Batches::of(stream);
+    while let Some(batch) = batches.next().ok()? {
         if batch.num_rows() == 0 {
             continue;
         }
@@ -289,4 +328,4 @@ pub(crate) fn first_text(stream: &[u8]) -> Option<Option<String>> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

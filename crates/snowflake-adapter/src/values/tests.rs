@@ -8,7 +8,7 @@ use super::json::{DecodeError, Decoded, store_rows};
 use super::*;
 
 /// A value of every kind: type, scale, the text of the JSON formats, and what is stored.
-pub(super) fn table() -> Vec<(&'static str, i64, &'static str, Value)> {
+pub(crate) fn table() -> Vec<(&'static str, i64, &'static str, Value)> {
     vec![
         ("fixed", 0, "0", json!(0)),
         ("fixed", 0, "-42", json!(-42)),

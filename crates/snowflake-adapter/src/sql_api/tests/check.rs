@@ -60,7 +60,7 @@ async fn check_errors_say_nothing_about_the_statement() {
     let table = [
         (coded(400, "390142"), ErrorKind::Protocol),
         (coded(401, "390303"), ErrorKind::Authentication),
-        (coded(403, "390422"), ErrorKind::Permission),
+        (coded(403, "390422"), ErrorKind::Configuration),
         (Step::status(405), ErrorKind::Protocol),
         (Step::status(500), ErrorKind::Unavailable),
         (Step::html(503), ErrorKind::Unavailable),

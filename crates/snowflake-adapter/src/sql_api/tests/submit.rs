@@ -94,7 +94,7 @@ async fn submit_401_is_sent_again_with_a_newer_credential() {
 #[tokio::test]
 async fn submit_403_is_rejected() {
     let error = rejected(Bench::new([coded(403, "390422")]).await.submit().await);
-    assert_eq!(error.kind, ErrorKind::Permission);
+    assert_eq!(error.kind, ErrorKind::Configuration);
 }
 
 #[tokio::test]
@@ -183,10 +183,14 @@ async fn submit_5xx_to_the_last_is_unclear() {
 async fn a_rejection_after_an_attempt_without_answer_is_unclear() {
     for step in [Step::DropAfter, Step::status(500)] {
         let mut bench = Bench::new([step, coded(403, "390422")]).await;
-        assert_eq!(unclear(bench.submit().await).kind, ErrorKind::Permission, "the first one may run");
+        assert_eq!(unclear(bench.submit().await).kind, ErrorKind::Configuration, "the first one may run");
     }
     let mut bench = Bench::new([Step::status(429), coded(403, "390422")]).await;
-    assert_eq!(rejected(bench.submit().await).kind, ErrorKind::Permission, "the first one was turned away");
+    assert_eq!(
+        rejected(bench.submit().await).kind,
+        ErrorKind::Configuration,
+        "the first one was turned away"
+    );
 }
 
 #[tokio::test]

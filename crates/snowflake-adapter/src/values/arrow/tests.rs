@@ -175,6 +175,12 @@ fn cases() -> Vec<Case> {
     ]
 }
 
+/// A column of every kind and its values as a stream.
+pub(crate) fn streams() -> Vec<(Column, Vec<u8>)> {
+    let column = |case: &Case| Column::new("C", case.kind, Some(case.scale), None);
+    cases().iter().map(|case| (column(case), stream(case))).collect()
+}
+
 fn stream(case: &Case) -> Vec<u8> {
     let metadata = HashMap::from([("scale".to_owned(), case.scale.to_string())]);
     let field = Field::new("C", case.arrow.data_type().clone(), true).with_metadata(metadata);
