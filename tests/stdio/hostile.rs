@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::{ENDLESS, Server};
+use crate::{ENDLESS, Schedule, Server};
 
 fn still_works(server: &mut Server) {
     let answer = server.process.call("async_execute_query", json!({ "sql": "select 41 + 1" }));
@@ -201,4 +201,103 @@ fn the_log_has_no_long_statement() {
     server.process.ended(Duration::from_secs(5));
     let log = server.process.stderr();
     assert!(log.contains("query_id") && !log.contains(marker), "{log}");
+}
+
+/// Messages that are good, to be spoiled.
+const MESSAGES: [&str; 6] = [
+    r#"{"jsonrpc":"2.0","id":7,"method":"tools/call","params":{"name":"async_execute_query","arguments":{"sql":"select 1","wait_seconds":0}}}"#,
+    r#"{"jsonrpc":"2.0","id":"a","method":"tools/call","params":{"name":"query_status","arguments":{"query_id":"q_00000000000000000000000000","version":3}}}"#,
+    r#"{"jsonrpc":"2.0","id":8,"method":"resources/read","params":{"uri":"async-query://results/q_00000000000000000000000000?offset=1&limit=2"}}"#,
+    r#"{"jsonrpc":"2.0","id":9,"method":"tools/list","params":{"_meta":{"progressToken":1}}}"#,
+    r#"{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":7,"reason":"x"}}"#,
+    r#"{"jsonrpc":"2.0","id":10,"method":"initialize","params":{"protocolVersion":"2025-11-25","capabilities":{},"clientInfo":{"name":"x","version":"0"}}}"#,
+];
+
+/// What a line may be besides a message.
+fn spoiled(dice: &mut Schedule) -> Vec<u8> {
+    let choice = |dice: &mut Schedule| usize::try_from(dice.below(MESSAGES.len() as u64)).unwrap();
+    let mut line = MESSAGES[choice(dice)].as_bytes().to_vec();
+    let place = usize::try_from(dice.below(line.len() as u64)).unwrap();
+    match dice.below(11) {
+        0 => line.truncate(place),
+        1 => drop(line.splice(..0, *b"\xef\xbb\xbf")),
+        2 => line.insert(place, 0),
+        3 => line[place] = b"\x80\xff\"{}[]:,\\0n"[usize::try_from(dice.below(11)).unwrap()],
+        4 => line = format!("[{},{}]", MESSAGES[choice(dice)], MESSAGES[choice(dice)]).into_bytes(),
+        5 => {
+            // A value of another type stands for a part of the message.
+            let other = ["null", "[]", "{}", "1e999", "-1", "true", "\"\\ud800\"", "18446744073709551616"];
+            let other = other[usize::try_from(dice.below(8)).unwrap()];
+            let text = String::from_utf8_lossy(&line).into_owned();
+            let parts: Vec<&str> = text.split(',').collect();
+            let part = usize::try_from(dice.below(parts.len() as u64)).unwrap();
+            let name = parts[part].split(':').next().unwrap_or_default();
+            line = text.replacen(parts[part], &format!("{name}:{other}"), 1).into_bytes();
+        }
+        6 => {
+            let depth = usize::try_from(1 + dice.below(2_000)).unwrap();
+            let deep = format!("{}{}", "[".repeat(depth), "]".repeat(depth));
+            let text = String::from_utf8_lossy(&line).replacen(
+                "\"params\":",
+                &format!("\"x\":{deep},\"params\":"),
+                1,
+            );
+            line = text.into_bytes();
+        }
+        7 => {
+            // The same id twice.
+            let copy = line.clone();
+            line.push(b'\n');
+            line.extend(copy);
+        }
+        8 => drop(line.drain(place..)),
+        9 => line = vec![b"x{[\"\x00\xff"[usize::try_from(dice.below(6)).unwrap()]; place],
+        _ => {}
+    }
+    line
+}
+
+/// `HOSTILE_LINES=1000000 cargo test -p mcp-server --test stdio spoiled_lines` sends so many, and `HOSTILE_SEED` takes
+/// up a run again; both are printed.
+#[test]
+fn spoiled_lines_neither_end_the_server_nor_reach_stdout_as_anything_but_messages() {
+    let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
+    let lines = number("HOSTILE_LINES").unwrap_or(3_000);
+    let seed = number("HOSTILE_SEED").unwrap_or_else(|| u64::from(std::process::id()));
+    println!("HOSTILE_SEED={seed} HOSTILE_LINES={lines}");
+    let mut dice = Schedule(seed);
+    let mut server = Server::start(&["--log-level", "error"]);
+    // The ids of the spoiled messages are small ones.
+    (0..20).for_each(|_| drop(server.process.request("ping", json!({}))));
+    // A line above the largest that is taken.
+    server.process.send_line(&vec![b' '; (16 << 20) + 1]);
+    still_works(&mut server);
+    let before = server.process.peak_memory();
+    for round in 1..=lines {
+        let line = spoiled(&mut dice);
+        server.process.send_line(&line);
+        if round % 50 == 0 {
+            // It panics on a line of stdout that is no message, and when no answer comes.
+            let id = server.process.post("ping", json!({}));
+            let id = json!(id);
+            let end = std::time::Instant::now() + support::server_process::PATIENCE;
+            while std::time::Instant::now() < end {
+                let message = server.process.message(support::server_process::PATIENCE);
+                let message = message.unwrap_or_else(|| panic!("seed {seed}, line {round}: no answer"));
+                if message["id"] == id {
+                    break;
+                }
+            }
+        }
+    }
+    server.process.other_messages.clear();
+    still_works(&mut server);
+    let grown = server.process.peak_memory().saturating_sub(before);
+    assert!(grown <= 32 << 20, "seed {seed}: {grown} bytes more after {lines} lines");
+    server.process.close_input();
+    while server.process.message(Duration::from_secs(20)).is_some() {}
+    server.process.ended(Duration::from_secs(20)).expect("it ends");
+    let log = server.process.stderr();
+    assert!(!log.contains("panic") && !log.contains("fault of this program"), "seed {seed}: {log}");
+    println!("{lines} lines, {} KiB more memory", grown >> 10);
 }

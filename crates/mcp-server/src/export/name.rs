@@ -150,4 +150,19 @@ mod tests {
         assert!(file_name("x.jsonl", Format::Csv).unwrap_err().contains("csv"));
         assert!(file_name("x.csv", Format::Jsonl).unwrap_err().contains("jsonl"));
     }
+
+    proptest::proptest! {
+        #[test]
+        fn any_name_is_refused_or_leads_nowhere_else(asked in ".{0,260}", tame in "[a-z0-9._ -]{0,210}") {
+            for asked in [asked.as_str(), tame.as_str()] {
+                for format in [Format::Csv, Format::Jsonl] {
+                    let Ok(name) = file_name(asked, format) else { continue };
+                    let parts: Vec<_> = std::path::Path::new(&name).components().collect();
+                    proptest::prop_assert!(matches!(parts[..], [std::path::Component::Normal(part)] if part == &*name));
+                    proptest::prop_assert!(name.len() <= MOST_BYTES && !name.contains(['/', '\\', ':', '\0']));
+                    proptest::prop_assert_eq!(file_name(&name, format), Ok(name.clone()));
+                }
+            }
+        }
+    }
 }

@@ -108,4 +108,18 @@ mod tests {
             assert!(matches!(parsed, Err(AddressError::Page(_))), "{page}: {parsed:?}");
         }
     }
+
+    proptest::proptest! {
+        #[test]
+        fn any_text_is_an_address_or_none_and_an_address_reads_as_it_was_written(
+            id in "(q_)?[0-9a-z]{0,30}", query in "[?&=a-z0-9%#/ \\-é]{0,40}", any in ".*",
+        ) {
+            for text in [format!("{PREFIX}{id}{query}"), format!("{PREFIX}{any}"), any.clone()] {
+                if let Ok(address) = Address::parse(&text) {
+                    proptest::prop_assert_eq!(Address::parse(&address.to_string()), Ok(address));
+                }
+            }
+            proptest::prop_assert_eq!(id.parse::<QueryId>().is_ok_and(|parsed| parsed.to_string() != id), false);
+        }
+    }
 }
