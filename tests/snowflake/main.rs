@@ -1,6 +1,7 @@
 //! Both protocols of the Snowflake adapter against the stand-in, over real loopback HTTP.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on says so and stops")]
 
+mod context;
 mod fakesnow;
 mod live;
 mod promises;

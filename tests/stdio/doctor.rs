@@ -45,7 +45,8 @@ impl Site {
         ];
         let settings = settings.into_iter().map(|(key, value)| (key, value.to_owned())).collect();
         let home = tempfile::tempdir().unwrap();
-        let arguments = vec!["--connection".to_owned(), "test=snowflake".to_owned()];
+        let arguments =
+            vec!["--connection".to_owned(), "test=snowflake".to_owned(), "--mode=read-write".to_owned()];
         let site = Self { service, home, api, settings, arguments };
         match api {
             "sql" => site.set("AUTHENTICATOR", "PROGRAMMATIC_ACCESS_TOKEN").set("TOKEN", CANARY),
@@ -169,6 +170,7 @@ fn assert_only(steps: &[Value], case: &str, step: &str, kinds: &[&str], words: &
         "clock",
         "sign_in",
         "role",
+        "fence",
         "warehouse",
         "statement",
         "cancel",

@@ -222,3 +222,86 @@ fn no_secret_leaves_the_process_at_any_log_level() {
         assert!(log.contains("query") && !log.contains(CANARY), "{api}: {log}");
     }
 }
+
+/// The properties of the arguments of the tool that runs statements.
+fn properties(server: &mut ServerProcess) -> Value {
+    let tools = server.request("tools/list", json!({}))["tools"].clone();
+    let tool =
+        tools.as_array().unwrap().iter().find(|tool| tool["name"] == "async_execute_query").unwrap().clone();
+    tool["inputSchema"]["properties"].clone()
+}
+
+#[test]
+fn a_role_and_a_warehouse_can_be_chosen_only_as_far_as_the_operator_offers_them() {
+    for api in APIS {
+        let site = Site::new(api);
+        let mut server = site.start(&["--allow-role", "analyst", "--allow-role", "AUDITOR"]);
+        server.initialize();
+        let offered = properties(&mut server);
+        assert_eq!(offered["role"]["enum"], json!(["analyst", "AUDITOR"]), "{api}: {offered:#}");
+        assert!(offered["warehouse"].is_null() && offered["schema"].is_object(), "{api}: {offered:#}");
+        for (argument, value, flag) in
+            [("role", "SYSADMIN", "--allow-role"), ("warehouse", "BIG_WH", "--allow-warehouse")]
+        {
+            let error =
+                server.call_error("async_execute_query", json!({ "sql": "select 1", argument: value }));
+            assert!(error.contains("not_offered") && error.contains(flag), "{api}: {error}");
+        }
+        assert_eq!(site.executions(), Vec::<Value>::new(), "{api}");
+        let arguments = json!({ "sql": "select 7", "role": "analyst", "database": "shop", "schema": "\"Sales\"", "wait_seconds": 30 });
+        let answer = server.call("async_execute_query", arguments);
+        let context = "role analyst, database shop, schema \"Sales\"";
+        assert_eq!(
+            (answer["rows"].clone(), answer["context"].clone()),
+            (json!([[7]]), json!(context)),
+            "{api}"
+        );
+        let id = answer["query_id"].as_str().unwrap();
+        assert_eq!(server.call("query_status", json!({ "query_id": id }))["context"], context, "{api}");
+        assert_eq!(server.call("query_list", json!({}))["queries"][0]["context"], context, "{api}");
+        let execution = site.executions().remove(0);
+        let names = match api {
+            "sql" => ["ANALYST", "SHOP", "Sales"],
+            _ => ["analyst", "shop", "\"Sales\""],
+        };
+        let sent = ["role", "database", "schema"].map(|part| execution["context"][part].clone());
+        assert_eq!(sent, names.map(Value::from), "{api}: {execution:#}");
+    }
+}
+
+#[test]
+fn without_an_offer_and_without_snowflake_there_is_nothing_to_choose() {
+    let site = Site::new("sql");
+    let mut server = site.start(&["--connection", "lite=sqlite::memory:"]);
+    server.initialize();
+    let offered = properties(&mut server);
+    assert!(offered["role"].is_null() && offered["warehouse"].is_null(), "{offered:#}");
+    assert!(offered["database"].is_object(), "{offered:#}");
+    let error = server.call_error("async_execute_query", json!({ "sql": "select 1", "role": "ANALYST" }));
+    assert!(error.contains("cannot be chosen") && error.contains("--allow-role"), "{error}");
+    let on_lite = json!({ "sql": "select 1", "connection": "lite", "schema": "X" });
+    let error = server.call_error("async_execute_query", on_lite);
+    assert!(error.contains("sqlite") && error.contains("schema"), "{error}");
+}
+
+#[test]
+#[expect(clippy::panic, reason = "a test that cannot go on says so and stops")]
+fn the_list_tells_what_holds_back_writes() {
+    for api in APIS {
+        let site = Site::new(api);
+        site.service.set("grant", "FAKE_ROLE|INSERT|TABLE|DB.PUBLIC.ORDERS").unwrap();
+        let mut server = site.serve();
+        server.call("async_execute_query", json!({ "sql": "select 7", "wait_seconds": 30 }));
+        let end = std::time::Instant::now() + Duration::from_secs(60);
+        loop {
+            let list = server.call("query_list", json!({}));
+            match list["fence"]["test"].as_str() {
+                Some("parser_only") => break,
+                Some("unknown") if std::time::Instant::now() < end => {
+                    std::thread::sleep(Duration::from_millis(50))
+                }
+                _ => panic!("{api}: {list:#}"),
+            }
+        }
+    }
+}

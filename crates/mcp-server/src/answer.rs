@@ -54,6 +54,10 @@ pub struct QueryFacts {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "String")]
     pub label: Option<String>,
+    /// Where and as whom it runs, where that was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String")]
+    pub context: Option<String>,
     /// The engine's own id of the query.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "String")]
@@ -207,6 +211,7 @@ impl QueryFacts {
             expires_at: snapshot.ttl_expires_at.to_string(),
             connection: None,
             label: snapshot.label.clone(),
+            context: crate::words::context(&snapshot.context),
             remote_query_id: snapshot.snowflake.sfqid.as_ref().map(ToString::to_string),
             queue_position: snapshot.queue_position.filter(|_| live),
             rows_so_far: Some(snapshot.stored_rows).filter(|&rows| live && rows > 0),

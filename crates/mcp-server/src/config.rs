@@ -95,6 +95,11 @@ impl Settings {
         Some((name, *dialect))
     }
 
+    /// Whether a role and the like mean anything on one of the connections.
+    pub fn has_snowflake(&self) -> bool {
+        self.dialects.values().any(|dialect| *dialect == Dialect::Snowflake)
+    }
+
     /// Whether the person at the keyboard may run a statement. Their command is their word for one that writes.
     pub async fn permits_by_hand(
         &self,
@@ -104,7 +109,7 @@ impl Settings {
         let chosen = request.connection.as_deref();
         // The registry says what there is to choose from.
         let Some((_, dialect)) = self.dialect(chosen) else { return Ok(()) };
-        match self.policy.rule(&request.sql, dialect, registry, chosen).await {
+        match self.policy.rule(request, dialect, registry).await {
             Ruling::Run { .. } | Ruling::Ask(_) => Ok(()),
             Ruling::Refuse(verdict) => Err(verdict),
         }

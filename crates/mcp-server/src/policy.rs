@@ -7,6 +7,7 @@ use std::time::Duration;
 use clap::ValueEnum;
 use registry_core::QueryRegistry;
 use registry_core::backend::FenceKind;
+use registry_core::options::{QueryContext, QueryRequest};
 use sql_guard::{Allowances, Dialect, Kind, Rule, Verdict};
 
 use crate::error::ToolError;
@@ -44,6 +45,10 @@ pub struct Policy {
     pub mode: Mode,
     /// What the operator vouches for.
     pub allowances: Arc<Allowances>,
+    /// Roles that a statement may name.
+    pub roles: Vec<String>,
+    /// Warehouses that a statement may name.
+    pub warehouses: Vec<String>,
 }
 
 /// An engine shows what it refuses within this time, or we go by our own reading.
@@ -64,24 +69,34 @@ pub enum Ruling {
 }
 
 impl Policy {
-    /// What happens with `sql` on `connection`, an engine of `dialect`.
-    pub async fn rule(
-        &self,
-        sql: &str,
-        dialect: Dialect,
-        registry: &QueryRegistry,
-        connection: Option<&str>,
-    ) -> Ruling {
-        match self.read(sql, dialect) {
+    /// What happens with the statement of `request` on an engine of `dialect`.
+    pub async fn rule(&self, request: &QueryRequest, dialect: Dialect, registry: &QueryRegistry) -> Ruling {
+        // What the engine has shown, it has shown for the connection's own role.
+        let is_fenced = request.options.context.role.is_none();
+        match self.read(&request.sql, dialect) {
             // The engine reads its own dialect better than we do; where it refuses what writes, it decides.
-            Ruling::Refuse(verdict) if self.is_unreadable(&verdict) => {
-                match registry.fence(connection, FENCE_PATIENCE).await {
+            Ruling::Refuse(verdict) if is_fenced && self.is_unreadable(&verdict) => {
+                match registry.fence(request.connection.as_deref(), FENCE_PATIENCE).await {
                     Ok(fence) if fence.kind == FenceKind::Engine => Ruling::Run { reads: true },
                     Ok(_) | Err(_) => Ruling::Refuse(verdict),
                 }
             }
             ruling => ruling,
         }
+    }
+
+    /// Refuses a role or a warehouse that the operator does not offer: no tool call widens what an agent may do.
+    pub fn check(&self, context: &QueryContext) -> Result<(), ToolError> {
+        let choices = [
+            ("role", &context.role, &self.roles, "--allow-role"),
+            ("warehouse", &context.warehouse, &self.warehouses, "--allow-warehouse"),
+        ];
+        for (name, chosen, offered, flag) in choices {
+            if let Some(chosen) = chosen.as_ref().filter(|chosen| !offered.contains(chosen)) {
+                return Err(not_offered(name, chosen, offered, flag));
+            }
+        }
+        Ok(())
     }
 
     fn is_unreadable(&self, verdict: &Verdict) -> bool {
@@ -129,4 +144,19 @@ impl Policy {
         };
         error.next(format!("{}{user}", verdict.mend))
     }
+}
+
+fn not_offered(name: &str, chosen: &str, offered: &[String], flag: &str) -> ToolError {
+    let user = format!("Only the user can offer a {name}, by starting the server with {flag} NAME.");
+    let (message, next) = match offered {
+        [] => (format!("The {name} cannot be chosen here."), format!("Leave {name} out. {user}")),
+        offered => (
+            format!("The {name} {chosen:?} is not one of those that may be chosen: {}.", offered.join(", ")),
+            format!("Pass one of them, or leave {name} out. {user}"),
+        ),
+    };
+    ToolError::new(format!("The statement was not run. {message}"))
+        .with("error.type", "not_offered")
+        .with("error.retryable", false)
+        .next(next)
 }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use registry_core::clock::Timestamp;
 use registry_core::error::ErrorKind;
+use registry_core::options::QueryContext;
 use registry_core::record::{LostRows, StopReason};
 use registry_core::registry::{CancelReason, Joined};
 use registry_core::results::Truncation;
@@ -304,6 +305,12 @@ pub fn retention(time: Duration) -> String {
         seconds if seconds >= 60 && seconds % 60 == 0 => count(seconds / 60, "minute"),
         seconds => count(seconds, "second"),
     }
+}
+
+/// Where and as whom a query runs, where that was asked for.
+pub fn context(context: &QueryContext) -> Option<String> {
+    let parts: Vec<_> = context.parts().map(|(name, value)| format!("{name} {value}")).collect();
+    (!parts.is_empty()).then(|| parts.join(", "))
 }
 
 #[cfg(test)]

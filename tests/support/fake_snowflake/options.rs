@@ -86,7 +86,7 @@ impl Default for Options {
             result_validity: hours(24),
             url_validity: hours(6),
             warehouses: vec![("WH".to_owned(), "STARTED".to_owned(), true)],
-            grants: reader("FAKE_ROLE"),
+            grants: [reader("FAKE_ROLE"), reader("ANALYST")].concat(),
             secondary_roles: vec![],
             agent: None,
         }

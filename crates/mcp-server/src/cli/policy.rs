@@ -32,6 +32,27 @@ pub struct PolicyArgs {
     )]
     pub functions: Vec<String>,
 
+    /// A role that an agent may choose for a statement on Snowflake, besides the connection's own; repeat it for several.
+    #[arg(
+        long = "allow-role",
+        global = true,
+        env = "ASYNC_QUERY_MCP_ALLOW_ROLES",
+        value_name = "NAME",
+        value_delimiter = ';'
+    )]
+    pub roles: Vec<String>,
+
+    /// A warehouse that an agent may choose for a statement on Snowflake, besides the connection's own; repeat it for
+    /// several.
+    #[arg(
+        long = "allow-warehouse",
+        global = true,
+        env = "ASYNC_QUERY_MCP_ALLOW_WAREHOUSES",
+        value_name = "NAME",
+        value_delimiter = ';'
+    )]
+    pub warehouses: Vec<String>,
+
     /// Let queries read files from Snowflake stages.
     #[arg(long, global = true, env = "ASYNC_QUERY_MCP_ALLOW_STAGE_READS", value_parser = BoolishValueParser::new())]
     pub allow_stage_reads: bool,
@@ -46,6 +67,11 @@ impl PolicyArgs {
     pub fn policy(&self) -> Policy {
         let allowances = Allowances::default().stage_reads(self.allow_stage_reads).cortex(self.allow_cortex);
         let allowances = self.functions.iter().fold(allowances, |all, name| all.function(name));
-        Policy { mode: self.mode, allowances: Arc::new(allowances) }
+        Policy {
+            mode: self.mode,
+            allowances: Arc::new(allowances),
+            roles: self.roles.clone(),
+            warehouses: self.warehouses.clone(),
+        }
     }
 }

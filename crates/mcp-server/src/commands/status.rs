@@ -165,6 +165,9 @@ fn facts(one: &Inspection, now: Timestamp) -> Vec<(&'static str, String)> {
     ];
     let mut add = |name, value: Option<String>| facts.extend(value.map(|value| (name, value)));
     add("remote id", snapshot.snowflake.sfqid.as_ref().map(ToString::to_string));
+    for (name, value) in snapshot.context.parts() {
+        add(name, Some(value.to_owned()));
+    }
     add("client", snapshot.client.clone());
     add("label", snapshot.label.clone());
     add("accepted", Some(snapshot.created_at.to_string()));

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use registry_core::backend::Backend;
+use registry_core::backend::{Backend, Fence};
 use registry_core::error::{ErrorInfo, ErrorKind, RegistryError};
 use registry_core::options::{QueryOptions, QueryRequest};
 use registry_core::registry::{Canceled, OnExit, RegistryConfig, Shutdown, StateLocation};
@@ -84,6 +84,12 @@ impl Queries {
             return Err(error);
         }
         self.registry.cancel(running.query_id, self.patience).await.map_err(as_info)
+    }
+
+    /// What the engine says that it refuses.
+    pub(super) async fn fence(&self, connection: &str) -> Fence {
+        let found = self.registry.fence(Some(connection), self.patience).await;
+        found.unwrap_or_else(|error| Fence::unknown(error.to_string()))
     }
 
     async fn submit(&self, connection: &str, sql: &str) -> Result<QuerySnapshot, ErrorInfo> {

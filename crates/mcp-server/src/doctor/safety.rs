@@ -1,7 +1,7 @@
 //! What stands between an agent's statement and the data.
 
 use registry_core::Backend;
-use registry_core::backend::FenceKind;
+use registry_core::backend::{Fence, FenceKind};
 use tokio::time::timeout;
 
 use super::How;
@@ -21,6 +21,11 @@ pub(super) async fn fence(backend: &dyn Backend, how: How) -> Finding {
     let Ok(fence) = timeout(how.patience, backend.fence()).await else {
         return Finding::warning("unknown", "the engine did not say in time what it refuses", ASK_AGAIN);
     };
+    found(fence)
+}
+
+/// What is to be said of a fence.
+pub(super) fn found(fence: Fence) -> Finding {
     match fence.kind {
         FenceKind::Engine | FenceKind::Open => Finding::ok(format!("{}: {}", fence.kind, fence.detail)),
         FenceKind::ParserOnly => {

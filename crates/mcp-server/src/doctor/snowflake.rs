@@ -5,6 +5,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use registry_core::backend::FenceKind;
 use registry_core::error::{ErrorInfo, ErrorKind};
 use registry_core::registry::CancelReason;
 use registry_core::snapshot::QueryStatus;
@@ -19,7 +20,7 @@ use super::{How, safety};
 use crate::connection::backend_of;
 use crate::policy::Mode;
 
-const STEPS: [&str; 12] = [
+const STEPS: [&str; 13] = [
     "files",
     "settings",
     "credentials",
@@ -29,6 +30,7 @@ const STEPS: [&str; 12] = [
     "clock",
     "sign_in",
     "role",
+    "fence",
     "warehouse",
     "statement",
     "cancel",
@@ -67,7 +69,7 @@ pub(super) async fn examine(report: &mut Report, scope: &str, name: Option<Strin
             return report.skip_rest(scope, &STEPS, "nothing can be sent");
         }
     };
-    statements(report, scope, &config, &queries).await;
+    statements(report, scope, &config, &queries, mode).await;
     queries.close().await;
 }
 
@@ -299,13 +301,20 @@ async fn open(config: &SnowflakeConfig, patience: Duration) -> Result<Queries, S
     Queries::open(connections, patience).await.map_err(|error| error.to_string())
 }
 
-async fn statements(report: &mut Report, scope: &str, config: &SnowflakeConfig, queries: &Queries) {
+async fn statements(
+    report: &mut Report,
+    scope: &str,
+    config: &SnowflakeConfig,
+    queries: &Queries,
+    mode: Mode,
+) {
     if !report.take(scope, "sign_in", sign_in(queries)).await {
         return report.skip_rest(scope, &STEPS, "signing in failed");
     }
     if !report.take(scope, "role", role(queries, config.context.role.as_deref())).await {
         return report.skip_rest(scope, &STEPS, "the role cannot be used");
     }
+    report.take(scope, "fence", fence(queries, mode)).await;
     report.take(scope, "warehouse", warehouse(queries, config.context.warehouse.as_deref())).await;
     if !report.take(scope, "statement", statement(queries)).await {
         return report.skip_rest(scope, &STEPS, "no statement runs");
@@ -377,6 +386,17 @@ async fn role(queries: &Queries, wanted: Option<&str>) -> Finding {
             }
         },
         Err(error) => Finding::failed("role", error.message, mend),
+    }
+}
+
+/// Where writes are meant to be possible, a role that can write is no fault.
+async fn fence(queries: &Queries, mode: Mode) -> Finding {
+    let fence = queries.fence(AS_ROLE).await;
+    match mode {
+        Mode::ReadWrite if fence.kind == FenceKind::ParserOnly => {
+            Finding::ok(format!("{}: {}", fence.kind, fence.detail))
+        }
+        Mode::ReadOnly | Mode::ReadWrite => safety::found(fence),
     }
 }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use registry_core::QueryRegistry;
 use registry_core::error::RegistryError;
-use registry_core::options::{self, Priority, QueryOptions, QueryRequest};
+use registry_core::options::{self, Priority, QueryContext, QueryOptions, QueryRequest};
 use registry_core::registry::Accepted;
 use registry_core::snapshot::QueryStatus;
 use rmcp::model::{CallToolResponse, InputRequiredResult, JsonObject, Tool, ToolAnnotations};
@@ -60,6 +60,22 @@ struct Arguments {
     #[serde(default)]
     #[schemars(with = "String")]
     connection: Option<String>,
+    /// Whose rights it has (default: the connection's).
+    #[serde(default)]
+    #[schemars(with = "String")]
+    role: Option<String>,
+    /// What computes it (default: the connection's).
+    #[serde(default)]
+    #[schemars(with = "String")]
+    warehouse: Option<String>,
+    /// Snowflake database of unqualified names; exact in double quotes.
+    #[serde(default)]
+    #[schemars(with = "String")]
+    database: Option<String>,
+    /// Schema of unqualified names.
+    #[serde(default)]
+    #[schemars(with = "String")]
+    schema: Option<String>,
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
@@ -99,7 +115,7 @@ fn annotations(settings: &Settings) -> ToolAnnotations {
     ToolAnnotations::new().read_only(!writes).destructive(writes).idempotent(false).open_world(false)
 }
 
-/// A choice of connections is offered only where there is one.
+/// A choice is offered only where there is one.
 fn input_schema(settings: &Settings) -> JsonObject {
     let mut schema = schema::of_arguments::<Arguments>();
     if let Some(properties) = schema.get_mut("properties").and_then(|properties| properties.as_object_mut()) {
@@ -107,6 +123,18 @@ fn input_schema(settings: &Settings) -> JsonObject {
             properties["connection"]["enum"] = json!(settings.connections);
         } else {
             properties.remove("connection");
+        }
+        let snowflake = settings.has_snowflake();
+        for (name, offered) in [("role", &settings.policy.roles), ("warehouse", &settings.policy.warehouses)]
+        {
+            if snowflake && !offered.is_empty() {
+                properties[name]["enum"] = json!(offered);
+            } else {
+                properties.remove(name);
+            }
+        }
+        if !snowflake {
+            properties.retain(|name, _| !["database", "schema"].contains(&name.as_str()));
         }
     }
     schema
@@ -118,6 +146,7 @@ pub(super) async fn call(call: &Call, arguments: Option<JsonObject>) -> Result<C
     let patience = call.patience(arguments.wait_seconds, DEFAULT_WAIT);
     let max_rows = arguments.max_rows.map_or(DEFAULT_ROWS, |rows| rows.0);
     let mut request = request(arguments, max_rows, call)?;
+    call.shared.settings.policy.check(&request.options.context)?;
     let registry = call.registry().await?;
     match permit(call, registry, &request, &given).await? {
         Permit::Run { reads } => request.deduplicate &= reads,
@@ -184,7 +213,7 @@ async fn permit(
             .with("error.type", "connection")
             .next("Nothing was sent. Tell the user: once it is mended, the server must be started again."));
     }
-    match settings.policy.rule(&request.sql, dialect, registry, chosen).await {
+    match settings.policy.rule(request, dialect, registry).await {
         Ruling::Run { reads } => Ok(Permit::Run { reads }),
         Ruling::Refuse(verdict) => Err(settings.policy.refusal(&verdict)),
         Ruling::Ask(_) => {
@@ -214,6 +243,12 @@ fn request(arguments: Arguments, max_rows: u64, call: &Call) -> Result<QueryRequ
             query_timeout: timeout,
             max_inline_rows: max_rows,
             priority: arguments.priority.unwrap_or(defaults.priority),
+            context: QueryContext {
+                role: arguments.role,
+                warehouse: arguments.warehouse,
+                database: arguments.database,
+                schema: arguments.schema,
+            },
             ..defaults
         },
     })

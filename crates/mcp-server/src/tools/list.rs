@@ -1,5 +1,9 @@
 //! `query_list`: the latest queries, for an agent that lost an id or wants to see what runs.
 
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use registry_core::QueryRegistry;
 use registry_core::clock::Timestamp;
 use registry_core::journal::ListFilter;
 use registry_core::record::sql_preview;
@@ -46,6 +50,8 @@ struct Answer {
     queries: Vec<Entry>,
     /// There are more than these.
     has_more: bool,
+    /// What holds back writes on each connection.
+    fence: BTreeMap<String, &'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "String")]
     next: Option<String>,
@@ -74,6 +80,10 @@ struct Entry {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "String")]
     label: Option<String>,
+    /// Where and as whom it runs, where that was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String")]
+    context: Option<String>,
     sql: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "String")]
@@ -81,7 +91,7 @@ struct Entry {
 }
 
 /// The columns of the text form.
-const COLUMNS: [&str; 11] = [
+const COLUMNS: [&str; 12] = [
     "query_id",
     "status",
     "created_at",
@@ -91,6 +101,7 @@ const COLUMNS: [&str; 11] = [
     "queue_position",
     "connection",
     "label",
+    "context",
     "sql",
     "error_message",
 ];
@@ -125,9 +136,21 @@ pub(super) async fn call(call: &Call, arguments: Option<JsonObject>) -> Result<C
         message: message(entries.len(), arguments.status),
         queries: entries,
         has_more,
+        fence: fences(registry).await,
         next: has_more.then(|| "To see others, pass status, or a larger limit up to 200.".to_owned()),
     };
     Ok(answer::success(&answer, table.as_ref()))
+}
+
+/// What is known so far; who has not answered is asked in the background.
+async fn fences(registry: &QueryRegistry) -> BTreeMap<String, &'static str> {
+    let mut fences = BTreeMap::new();
+    for name in registry.connections() {
+        if let Ok(fence) = registry.fence(Some(&name), Duration::ZERO).await {
+            fences.insert(name, fence.kind.as_str());
+        }
+    }
+    fences
 }
 
 fn message(shown: usize, status: Option<QueryStatus>) -> String {
@@ -172,6 +195,7 @@ impl Entry {
             queue_position: snapshot.queue_position,
             connection: settings.name_of(snapshot),
             label: snapshot.label.clone(),
+            context: words::context(&snapshot.context),
             sql: sql_preview(&snapshot.sql),
             error_message: error.map(|text| cut_text(text, ERROR_CHARS).unwrap_or_else(|| text.clone())),
         }
@@ -189,6 +213,7 @@ impl Entry {
             self.queue_position.map_or(Value::Null, Value::from),
             text(&self.connection),
             text(&self.label),
+            text(&self.context),
             Value::from(self.sql.as_str()),
             text(&self.error_message),
         ];
