@@ -225,7 +225,7 @@ fn no_secret_leaves_the_process_at_any_log_level() {
 
 /// The properties of the arguments of the tool that runs statements.
 fn properties(server: &mut ServerProcess) -> Value {
-    let tools = server.request("tools/list", json!({}))["tools"].clone();
+    let tools = server.request("tools/list", json!({}))["result"]["tools"].clone();
     let tool =
         tools.as_array().unwrap().iter().find(|tool| tool["name"] == "async_execute_query").unwrap().clone();
     tool["inputSchema"]["properties"].clone()

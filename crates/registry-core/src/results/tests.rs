@@ -524,3 +524,26 @@ fn a_directory_that_cannot_be_made_is_an_error_that_names_it() {
     let error = ResultStore::open(file.path().join("results"), ResultLimits::default()).unwrap_err();
     assert!(error.to_string().contains("results"), "{error}");
 }
+
+/// The ceiling is the one of the submission, even where the store would take more by now.
+#[test]
+fn an_engine_that_was_told_where_to_stop_is_not_believed_to_have_no_more() {
+    for (rows, told, kept, truncated, total) in [
+        (3, None, 3, None, Some(3)),
+        (3, Some(3), 3, None, Some(3)),
+        (4, Some(4), 3, Some(Truncation::RowCeiling), None),
+        (4, Some(9), 3, Some(Truncation::RowCeiling), Some(9)),
+    ] {
+        let fixture = Fixture::new();
+        let mut writer = fixture.writer(1).at_most(Some(3));
+        for number in 0..rows {
+            let _ = writer.push(&[Cell::Int(number)]).unwrap();
+        }
+        let stored = writer.finish(told).unwrap();
+        assert_eq!(
+            (stored.rows, stored.truncated, stored.total_rows),
+            (kept, truncated, total),
+            "{rows} {told:?}"
+        );
+    }
+}
