@@ -7,6 +7,7 @@ mod agents;
 mod clients;
 mod commands;
 mod fields;
+mod limits;
 mod made;
 mod messages;
 mod pages;
