@@ -130,7 +130,7 @@ fn every_document_is_reached_from_the_index() {
     let mut next = vec![root().join("docs/README.md")];
     while let Some(document) = next.pop() {
         let document = document.canonicalize().unwrap();
-        if !document.extension().is_some_and(|ending| ending == "md") || !reached.insert(document.clone()) {
+        if document.extension().is_none_or(|ending| ending != "md") || !reached.insert(document.clone()) {
             continue;
         }
         let text = fs::read_to_string(&document).unwrap();

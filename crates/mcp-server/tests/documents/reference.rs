@@ -157,17 +157,28 @@ fn told(arguments: &[&str]) -> (Vec<Value>, Value) {
     (tools.as_array().unwrap().clone(), templates[0].clone())
 }
 
-/// Everything that can be switched on is on.
-const ALL_ON: [&str; 8] = [
-    "--mode",
-    "read-write",
-    "--export-dir",
-    "/home/you/exports",
-    "--connection",
-    "shop=sqlite::memory:",
-    "--connection",
-    "prod=sqlite::memory:",
-];
+/// Flags with which everything that can be switched on is on.
+fn all_on() -> Vec<String> {
+    let mut flags: Vec<String> = [
+        "--mode=read-write",
+        "--export-dir=/home/you/exports",
+        "--connection=shop=sqlite:/home/you/shop.db",
+        "--connection=prod=snowflake",
+    ]
+    .map(str::to_owned)
+    .into();
+    for flag in Cli::command().get_arguments().filter_map(|flag| Some((flag.get_long()?, flag.get_action())))
+    {
+        match flag {
+            (name, action) if name.starts_with("allow-") && action.takes_values() => {
+                flags.push(format!("--{name}=EXAMPLE"));
+            }
+            (name, _) if name.starts_with("allow-") => flags.push(format!("--{name}")),
+            _ => {}
+        }
+    }
+    flags
+}
 
 fn kind_of(schema: &Value) -> String {
     let kind = schema["type"].as_str().unwrap_or("any").to_owned();
@@ -402,7 +413,9 @@ fn the_reference_is_what_the_program_says_of_itself() {
     let flags = flags(&command);
     command.build();
     let (read_only, _) = told(&[]);
-    let (all_on, resources) = told(&ALL_ON);
+    let all_on = all_on();
+    let all_on: Vec<&str> = all_on.iter().map(String::as_str).collect();
+    let (all_on, resources) = told(&all_on);
     let parts = [
         ("commands", commands(&Cli::command())),
         ("flags", flags),
