@@ -38,7 +38,9 @@ impl Home {
     /// A command as it is typed, and what it prints.
     fn command(&self, typed: &str, args: &[&str]) -> String {
         let mut command = Command::new(BINARY);
-        command.args(args).stdin(Stdio::null()).env_remove("RUST_LOG").env("NO_COLOR", "1");
+        // Nothing of whoever runs the test is seen: no variable, no client's file, no project.
+        command.env_clear().env("HOME", self.directory.path()).current_dir(self.directory.path());
+        command.args(args).stdin(Stdio::null());
         command.arg("--state-dir").arg(self.state());
         let output = command.output().unwrap();
         let [out, err] = [output.stdout, output.stderr].map(|bytes| String::from_utf8(bytes).unwrap());
