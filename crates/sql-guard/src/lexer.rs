@@ -18,7 +18,7 @@ pub(crate) enum PieceKind {
     Name,
     /// A text, or a blob in hexadecimal.
     Text,
-    /// A number.
+    /// A number, without a sign or a dot before it.
     Number,
     /// A comment; kept for comparing two readings.
     Comment,
@@ -136,19 +136,10 @@ impl<'a> Lexer<'a> {
             '$' if rest.starts_with("$$") => self.dollar_text(rest, snowflake),
             '$' | '@' | ':' | '?' => self.marked(rest, first),
             '0'..='9' => Ok((K::Number, number(rest))),
-            '.' if rest.as_bytes().get(1).is_some_and(u8::is_ascii_digit) && !self.after_name() => {
-                Ok((K::Number, number(rest)))
-            }
             c if is_word_start(c) => self.word(rest),
             c if c.is_ascii() => Ok((K::Sign, sign(rest))),
             c => Err(self.look_alike(c)),
         }
-    }
-
-    /// Whether a name, a bracket or a parenthesis stands directly before.
-    fn after_name(&self) -> bool {
-        let before = self.sql.get(..self.at).unwrap_or_default();
-        before.chars().next_back().is_some_and(|c| is_word_part(c) || matches!(c, '"' | '`' | ']' | ')'))
     }
 
     fn line_comment(&self, rest: &str) -> Result<(PieceKind, usize), Objection> {

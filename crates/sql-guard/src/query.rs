@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::ops::ControlFlow;
 
-use sqlparser::ast::{Query, Select, SetExpr, Statement, TableAlias, TableFactor, Visit, Visitor};
+use sqlparser::ast::{Query, Select, Statement, TableAlias, TableFactor, Visit, Visitor};
 use sqlparser::parser::{Parser, ParserError};
 use sqlparser::tokenizer::{Location, Token};
 
@@ -139,7 +139,6 @@ fn more_than_a_read(what: &str) -> Objection {
 /// Walks a tree for what writes, and notes the names that only look like calls.
 #[derive(Default)]
 struct Search {
-    statements: usize,
     aliases: HashSet<Location>,
 }
 
@@ -154,9 +153,8 @@ impl Visitor for Search {
     type Break = &'static str;
 
     fn pre_visit_statement(&mut self, statement: &Statement) -> ControlFlow<Self::Break> {
-        self.statements += 1;
         match statement {
-            Statement::Query(_) if self.statements == 1 => ControlFlow::Continue(()),
+            Statement::Query(_) => ControlFlow::Continue(()),
             Statement::Insert(_) => ControlFlow::Break("INSERT"),
             Statement::Update(_) => ControlFlow::Break("UPDATE"),
             Statement::Delete(_) => ControlFlow::Break("DELETE"),
@@ -181,10 +179,7 @@ impl Visitor for Search {
         if !query.pipe_operators.is_empty() {
             return ControlFlow::Break("|>");
         }
-        match query.body.as_ref() {
-            SetExpr::Insert(_) => ControlFlow::Break("INSERT"),
-            _ => ControlFlow::Continue(()),
-        }
+        ControlFlow::Continue(())
     }
 
     fn pre_visit_select(&mut self, select: &Select) -> ControlFlow<Self::Break> {

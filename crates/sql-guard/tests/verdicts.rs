@@ -62,6 +62,8 @@ fn what_the_parser_missed_is_quoted_with_its_place_and_no_more_of_the_text() {
     assert!(!verdict.explanation().contains(&secret[..41]), "{}", verdict.explanation());
     let third = snowflake("SELECT a\nFROM t\nWHERE b 'x'");
     assert_eq!(third.position, Some(Position { line: 3, column: 9, offset: 24 }));
+    let fourth = snowflake("SELECT a\nFROM t -- x\n  WHERE\n  a = (1 +)");
+    assert_eq!(fourth.position, Some(Position { line: 4, column: 11, offset: 39 }), "{}", fourth.message);
     let deep = snowflake(&format!("SELECT {}1{}", "(".repeat(2_000), ")".repeat(2_000)));
     assert!(deep.message.contains("nested too deeply"), "{}", deep.message);
     let early = snowflake("SELECT * FROM a LIMIT 1 END COMMIT");
@@ -74,12 +76,45 @@ fn a_verb_inside_a_query_is_found_where_it_stands() {
     assert_eq!((verdict.rule, verdict.position.map(|at| at.offset)), (Rule::WritesInsideQuery, Some(21)));
     let verdict = snowflake("SELECT a INTO :v FROM t");
     assert_eq!((verdict.rule, verdict.position.map(|at| at.offset)), (Rule::WritesInsideQuery, Some(9)));
-    for sql in ["(DELETE FROM t)", "(UPDATE t SET a = 1)", "(INSERT INTO t VALUES (1))"] {
-        let verb = &sql[1..7];
+    for sql in [
+        "(DELETE FROM t)",
+        "(UPDATE t SET a = 1)",
+        "(INSERT INTO t VALUES (1))",
+        "(MERGE INTO t USING s ON t.a = s.a WHEN MATCHED THEN DELETE)",
+    ] {
+        let verb = sql[1..].split(' ').next().unwrap();
         assert!(sqlite(sql).message.contains(&format!("'{verb}' at line 1, column 2")), "{:?}", sqlite(sql));
     }
     let verdict = snowflake("EXPLAIN CALL p()");
     assert_eq!((verdict.rule, verdict.position.map(|at| at.offset)), (Rule::StatementKind, Some(8)));
+}
+
+#[test]
+fn a_character_that_does_not_show_is_called_by_what_it_is() {
+    for (character, name) in [
+        ('\0', "NUL"),
+        ('\r', "carriage return without line feed"),
+        ('\u{7f}', "control character"),
+        ('\u{9b}', "control character"),
+        ('\u{e0041}', "tag character"),
+        ('\u{202e}', "text direction mark"),
+        ('\u{2028}', "line separator"),
+        ('\u{200b}', "invisible character"),
+    ] {
+        let verdict = snowflake(&format!("SELECT{character} 1"));
+        let said = format!("U+{:04X} ({name}) stands at line 1, column 7;", u32::from(character));
+        assert!(verdict.message.contains(&said), "{}", verdict.message);
+    }
+}
+
+#[test]
+fn a_variable_is_never_taken_for_a_function_the_operator_could_allow() {
+    for verdict in
+        [snowflake("SELECT $f(1)"), sqlite("SELECT @f (1)"), sqlite("SELECT :f (1)"), sqlite("SELECT ?1 (1)")]
+    {
+        assert_eq!((verdict.kind, verdict.rule), UNKNOWN);
+        assert!(!verdict.mend.contains("--allow-function"), "{}", verdict.mend);
+    }
 }
 
 #[test]
