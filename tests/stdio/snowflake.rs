@@ -285,7 +285,6 @@ fn without_an_offer_and_without_snowflake_there_is_nothing_to_choose() {
 }
 
 #[test]
-#[expect(clippy::panic, reason = "a test that cannot go on says so and stops")]
 fn the_list_tells_what_holds_back_writes() {
     for api in APIS {
         let site = Site::new(api);

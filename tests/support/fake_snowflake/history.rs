@@ -208,7 +208,7 @@ struct Inner {
 
 #[derive(Debug, Serialize, Deserialize)]
 enum Line {
-    Taken(Order),
+    Taken(Box<Order>),
     Ended { handle: String, status: String, ended_ms: u64, outcome: Outcome },
 }
 
@@ -230,7 +230,7 @@ impl History {
 
     fn load(&self, line: Line) {
         match line {
-            Line::Taken(order) => self.insert(Query::new(order)),
+            Line::Taken(order) => self.insert(Query::new(*order)),
             Line::Ended { handle, status, ended_ms, outcome } => {
                 if let Some(query) = self.get(&handle) {
                     let ended = State { status, ended_ms: Some(ended_ms), outcome: Some(outcome) };
@@ -248,7 +248,7 @@ impl History {
 
     pub(super) fn add(&self, order: Order) -> Arc<Query> {
         let handle = order.handle.clone();
-        self.append(&Line::Taken(order.clone()));
+        self.append(&Line::Taken(Box::new(order.clone())));
         let query = Query::new(order);
         self.insert(query);
         self.get(&handle).unwrap_or_else(|| unreachable!("it was just put there"))
