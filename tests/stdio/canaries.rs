@@ -330,8 +330,11 @@ fn no_secret_is_seen_whatever_goes_wrong() {
     }
 }
 
+/// A name and what it does to a site.
+type Change = (&'static str, fn(Site) -> Site);
+
 /// Settings that cannot be used and hold a secret.
-const BROKEN: [(&str, fn(Site) -> Site); 7] = [
+const BROKEN: [Change; 7] = [
     ("a passphrase that does not fit", |site| {
         let path = site.secret_file("key.p8", &key("test-only-key-aes256.p8"));
         let site = site.set("AUTHENTICATOR", "SNOWFLAKE_JWT").set("PRIVATE_KEY_FILE", path.to_str().unwrap());
@@ -377,7 +380,7 @@ fn no_command_prints_a_secret() {
         &["install", "cursor", "--force"],
         &["uninstall", "cursor"],
     ];
-    let good: [(&str, fn(Site) -> Site); 1] = [("a good one", |site| site.set("PASSWORD", PASSWORD))];
+    let good: [Change; 1] = [("a good one", |site| site.set("PASSWORD", PASSWORD))];
     for (name, make) in good.into_iter().chain(BROKEN) {
         let site = make(surrounded(Site::new("driver")));
         let mut evidence = Evidence::default();

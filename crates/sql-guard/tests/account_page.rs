@@ -1,5 +1,5 @@
 //! The scripts for the account: each statement stands alone and ends, and is judged as the page says.
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on says so and stops")]
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on says so and stops")]
 
 use sql_guard::{Allowances, Dialect, judge};
 

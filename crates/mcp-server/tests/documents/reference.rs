@@ -291,7 +291,7 @@ fn class(kind: ErrorKind) -> &'static str {
 }
 
 /// The errors of a call that is not about the end of a query.
-const OF_CALLS: [(&str, &str, &str); 14] = [
+const OF_CALLS: [(&str, &str, &str); 15] = [
     ("invalid_request", "An argument is wrong.", "Correct the argument and call the tool again."),
     ("not_found", "No such query is known here.", "Use one of the ids that the answer names."),
     (
@@ -309,6 +309,11 @@ const OF_CALLS: [(&str, &str, &str); 14] = [
     ("queue_full", "`--max-running` and `--max-queued` are met.", "Wait for a query or cancel one."),
     ("too_many_calls", "`--max-calls` is met.", "Repeat the call after another one was answered."),
     ("unknown_connection", "No connection has this name.", "Name one of the configured connections."),
+    (
+        "not_offered",
+        "The connection does not offer this role, warehouse, database or schema.",
+        "Leave the argument out, or name one that the tool lists.",
+    ),
     (
         "connection",
         "This connection could not be set up; the others work.",
