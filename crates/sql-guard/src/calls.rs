@@ -90,17 +90,26 @@ const SQLITE_FILES: &[&str] =
 /// Tables that SQLite makes of files, and that need no parenthesis.
 const SQLITE_FILE_TABLES: &[&str] = &["FSDIR", "ZIPFILE", "SQLITE_DBPAGE"];
 
-/// Objects to calls of functions not known to be harmless; `aliases` are names with columns after them.
+/// Names before a parenthesis, by where they stand, of which the parser tells what they are.
+#[derive(Debug, Default)]
+pub(crate) struct Seen {
+    /// Names of tables with columns after them.
+    pub(crate) aliases: HashSet<usize>,
+    /// Names of functions, even if they are keywords elsewhere: `SELECT pattern(a)`.
+    pub(crate) functions: HashSet<usize>,
+}
+
+/// Objects to calls of functions not known to be harmless.
 pub(crate) fn refuse_calls(
     question: &Question<'_>,
     words: &[Piece<'_>],
-    aliases: &HashSet<usize>,
+    seen: &Seen,
 ) -> Result<(), Objection> {
     refuse_effects(question, words)?;
     let patterns = patterns(words);
     for at in (0..words.len()).filter(|at| words.get(at + 1).is_some_and(|next| next.is_sign("("))) {
-        let call = Call::at(words, at);
-        if !patterns.contains(&at) && !aliases.contains(&call.callee.start) {
+        let call = Call::at(words, at, seen);
+        if call.function || !patterns.contains(&at) && !seen.aliases.contains(&call.callee.start) {
             call.judge(question)?;
         }
     }
@@ -215,12 +224,15 @@ struct Call<'a> {
     words: &'a [Piece<'a>],
     at: usize,
     callee: Piece<'a>,
+    /// The parser takes it for a function, not for a keyword.
+    function: bool,
 }
 
 impl<'a> Call<'a> {
-    fn at(words: &'a [Piece<'a>], at: usize) -> Self {
+    fn at(words: &'a [Piece<'a>], at: usize, seen: &Seen) -> Self {
         let nothing = Piece { kind: PieceKind::Sign, start: 0, text: "" };
-        Self { words, at, callee: words.get(at).copied().unwrap_or(nothing) }
+        let callee = words.get(at).copied().unwrap_or(nothing);
+        Self { words, at, callee, function: seen.functions.contains(&callee.start) }
     }
 
     fn before(&self, back: usize) -> Option<&'a Piece<'a>> {
@@ -252,7 +264,10 @@ impl<'a> Call<'a> {
         if before.is_some_and(|sign| sign.is_sign(".") || sign.is_sign("!")) {
             return self.judge_qualified(question);
         }
-        let keyword = self.callee.kind == PieceKind::Word && BEFORE_PARENTHESIS.contains(name.as_str());
+        // `ILIKE ALL (...)` is a function to the parser; no function can have the name.
+        let keyword = (!self.function || name == "ALL")
+            && self.callee.kind == PieceKind::Word
+            && BEFORE_PARENTHESIS.contains(name.as_str());
         if keyword || self.is_known(question, &name) || question.allowances.names(&name) {
             return Ok(());
         }

@@ -3,7 +3,9 @@
 use std::collections::HashSet;
 use std::ops::ControlFlow;
 
-use sqlparser::ast::{Query, Select, Statement, TableAlias, TableFactor, Visit, Visitor};
+use sqlparser::ast::{
+    Expr, ObjectName, Query, Select, Statement, TableAlias, TableFactor, TableVersion, Visit, Visitor,
+};
 use sqlparser::parser::{Parser, ParserError};
 use sqlparser::tokenizer::{Location, Token};
 
@@ -25,7 +27,7 @@ pub(crate) fn judge(
     match parse(question, &placed) {
         Ok(statement) => judge_tree(question, words, &placed, &statement),
         Err(error) => {
-            calls::refuse_calls(question, words, &HashSet::new())?;
+            calls::refuse_calls(question, words, &calls::Seen::default())?;
             Err(not_understood(&error, words))
         }
     }
@@ -115,12 +117,12 @@ fn judge_tree(
     if let ControlFlow::Break(what) = statement.visit(&mut search) {
         return Err(inside(what, words));
     }
-    let aliases: HashSet<usize> = placed
-        .iter()
-        .filter(|token| search.aliases.contains(&token.token.span.start))
-        .map(|token| token.start)
-        .collect();
-    calls::refuse_calls(question, words, &aliases)
+    let offsets = |places: &HashSet<Location>| {
+        let at = |token: &&Placed| places.contains(&token.token.span.start);
+        placed.iter().filter(at).map(|token| token.start).collect()
+    };
+    let seen = calls::Seen { aliases: offsets(&search.aliases), functions: offsets(&search.functions) };
+    calls::refuse_calls(question, words, &seen)
 }
 
 fn inside(what: &str, words: &[Piece<'_>]) -> Objection {
@@ -136,10 +138,12 @@ fn more_than_a_read(what: &str) -> Objection {
     )
 }
 
-/// Walks a tree for what writes, and notes the names that only look like calls.
+/// Walks a tree for what writes, and notes the names that only look like calls, and those that are some.
 #[derive(Default)]
 struct Search {
     aliases: HashSet<Location>,
+    functions: HashSet<Location>,
+    versions: HashSet<Location>,
 }
 
 impl Search {
@@ -147,6 +151,28 @@ impl Search {
         let named = alias.filter(|alias| !alias.columns.is_empty());
         self.aliases.extend(named.map(|alias| alias.name.span.start));
     }
+
+    fn call(&mut self, name: &ObjectName) {
+        let place = last_place(name).filter(|place| !self.versions.contains(place));
+        self.functions.extend(place);
+    }
+
+    /// `AT (...)`, `CHANGES (...) AT (...) END (...)`: functions to the parser, but words of the table's clause.
+    fn version(&mut self, version: &TableVersion) {
+        let clauses = match version {
+            TableVersion::Function(clause) => vec![clause],
+            TableVersion::Changes { changes, at, end } => [changes, at].into_iter().chain(end).collect(),
+            _ => Vec::new(),
+        };
+        self.versions.extend(clauses.into_iter().filter_map(|clause| match clause {
+            Expr::Function(function) => last_place(&function.name),
+            _ => None,
+        }));
+    }
+}
+
+fn last_place(name: &ObjectName) -> Option<Location> {
+    name.0.last().and_then(|part| part.as_ident()).map(|name| name.span.start)
 }
 
 impl Visitor for Search {
@@ -186,8 +212,21 @@ impl Visitor for Search {
         if select.into.is_some() { ControlFlow::Break("INTO") } else { ControlFlow::Continue(()) }
     }
 
+    fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<Self::Break> {
+        if let Expr::Function(function) = expr {
+            self.call(&function.name);
+        }
+        ControlFlow::Continue(())
+    }
+
     fn pre_visit_table_factor(&mut self, factor: &TableFactor) -> ControlFlow<Self::Break> {
         use TableFactor as T;
+        if let T::Table { version: Some(version), .. } = factor {
+            self.version(version);
+        }
+        if let T::Table { name, args: Some(_), .. } | T::Function { name, .. } = factor {
+            self.call(name);
+        }
         match factor {
             T::Table { alias, .. }
             | T::Derived { alias, .. }

@@ -140,6 +140,9 @@ fn bad_call(part: &str, dialect: Dialect) -> Option<String> {
         }
         Dialect::Sqlite => ["LOAD_EXTENSION", "READFILE", "WRITEFILE", "EDIT"].contains(&name),
     };
-    let calls = words.windows(2).filter(|pair| pair[1] == "(").map(|pair| &pair[0]);
+    // Names within PATTERN (...) of MATCH_RECOGNIZE stand for rows.
+    let patterns = words.iter().any(|word| word == "MATCH_RECOGNIZE");
+    let end = words.iter().position(|word| patterns && word == "PATTERN").unwrap_or(words.len());
+    let calls = words[..end].windows(2).filter(|pair| pair[1] == "(").map(|pair| &pair[0]);
     calls.into_iter().find(|name| bad(name)).map(|name| format!("a call of {name}"))
 }
