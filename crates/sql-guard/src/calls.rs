@@ -2,6 +2,7 @@
 //!
 //! The search is made over the words, not over the parser's tree: whatever the grammar makes of it, no engine calls a
 //! function by name without the name standing before a parenthesis, and the few that need none are looked for by name.
+//! The tree only adds to it: a word such as PATTERN is a keyword in one place and may be a user's function in another.
 
 use std::collections::HashSet;
 use std::ops::Range;

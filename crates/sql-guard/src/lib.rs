@@ -18,7 +18,8 @@
 //!   something; and chains of these with `->>`. Everything else is `write`, what cannot be parsed too.
 //! - No effect inside a query: no INSERT, UPDATE, DELETE, MERGE, procedure, INTO or row lock anywhere in the tree.
 //! - Functions by allow-list. Every name before a parenthesis is looked up among the engine's own functions, with or
-//!   without quotes, comments between, or a table around it; what the parser makes of it plays no part. A name that is
+//!   without quotes, comments between, or a table around it; what the parser makes of it plays a part only for names that
+//!   are keywords elsewhere: those it takes for functions are looked up too. A name that is
 //!   not among them may be a user's function with any effect (in Snowflake an unqualified name is one if the current
 //!   schema has it), so it is `write` until the operator allows it in [`Allowances`]; so are names put together at run
 //!   time, all of `SYSTEM$...` but a few that tell something, sequences, addresses of files, and models that cost money.
