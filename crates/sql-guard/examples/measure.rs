@@ -95,7 +95,7 @@ fn hostile() -> Vec<(&'static str, String)> {
         ["SELECT ", &open.repeat(depth), "1", &close.repeat(depth)].concat()
     };
     vec![
-        ("sum of 9,900 terms", ["SELECT 1", &"+1".repeat(9_900)].concat()),
+        ("sum of 9,990 terms", ["SELECT 1", &"+1".repeat(9_990)].concat()),
         ("sum of 35,000 terms", ["SELECT 1", &"+1".repeat(34_999)].concat()),
         ("chain of AND", few("SELECT 1 WHERE a", " AND b", "")),
         ("chain of ||", few("SELECT a", "||b", "")),
@@ -103,6 +103,17 @@ fn hostile() -> Vec<(&'static str, String)> {
         ("chain of paths", few("SELECT a:b", ".c", "")),
         ("chain of NOT", few("SELECT ", "NOT ", "1")),
         ("chain of minus", few("SELECT ", "- ", "1")),
+        ("chain of SHOW", few("SHOW TABLES", "->>SHOW TABLES", "")),
+        ("chain of queries", filled("SELECT 1", "->>SELECT 1 FROM $1", "")),
+        ("chain of short queries", few("SELECT 1", "->>SELECT 1", "")),
+        ("chain of what is no query", few("SELECT 1 b", " IS->>SELECT b", "")),
+        ("joins", few("SELECT * FROM a", " JOIN a", "")),
+        ("joins with conditions", few("SELECT * FROM a", " JOIN a ON a", "")),
+        ("as many joins as are read", ["SELECT * FROM a", &" JOIN a".repeat(1_000)].concat()),
+        ("patterns in parentheses", ["SELECT * FROM t MATCH_RECOGNIZE(PATTERN", &"(".repeat(9_000)].concat()),
+        ("chain of NOT LIKE", few("SELECT ", "NOT LIKE ", "")),
+        ("chain of NOT and minus", few("SELECT ", "NOT - ", "")),
+        ("chain of CASE and minus", few("SELECT ", "CASE - ", "")),
         ("UNION ALL", filled("SELECT 1", " UNION ALL SELECT 1", "")),
         ("parentheses, 30 deep", nested("(", ")", 30)),
         ("parentheses, 9,000 deep", nested("(", ")", 9_000)),

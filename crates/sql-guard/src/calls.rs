@@ -9,8 +9,9 @@ use std::ops::Range;
 use std::sync::LazyLock;
 
 use crate::Dialect;
-use crate::heads::{Question, pragma_tells};
+use crate::heads::pragma_tells;
 use crate::lexer::{Piece, PieceKind};
+use crate::question::Question;
 use crate::verdict::{Objection, Rule, quoted};
 
 type Names = LazyLock<HashSet<&'static str>>;

@@ -1,26 +1,12 @@
 //! What kind of statement the first words name.
 
 use crate::lexer::{Piece, PieceKind};
+use crate::question::Question;
 use crate::verdict::{Objection, Rule, quoted};
-use crate::{Allowances, Dialect, Kind, calls, query};
+use crate::{Dialect, Kind, calls, query};
 
-/// What is asked of the guard.
-#[derive(Debug)]
-pub(crate) struct Question<'a> {
-    pub(crate) sql: &'a str,
-    pub(crate) dialect: Dialect,
-    pub(crate) allowances: &'a Allowances,
-}
-
-/// A statement: all pieces of its text, and the ones that mean something.
-#[derive(Debug)]
-pub(crate) struct Statement<'a> {
-    pub(crate) all: &'a [Piece<'a>],
-    pub(crate) words: Vec<Piece<'a>>,
-}
-
-/// The one statement in `pieces`, without the semicolon that may end it.
-pub(crate) fn one_statement<'a>(pieces: &'a [Piece<'a>]) -> Result<Statement<'a>, Objection> {
+/// The words of the one statement in `pieces`, without comments and the semicolon that may end it.
+pub(crate) fn one_statement<'a>(pieces: &[Piece<'a>]) -> Result<Vec<Piece<'a>>, Objection> {
     let end = pieces.iter().position(|piece| piece.is_sign(";")).unwrap_or(pieces.len());
     if let (Some(semicolon), Some(_)) = (pieces.get(end), pieces.get(end + 1)) {
         return Err(several(semicolon));
@@ -34,7 +20,7 @@ pub(crate) fn one_statement<'a>(pieces: &'a [Piece<'a>]) -> Result<Statement<'a>
             "Send one SQL statement.",
         ));
     }
-    Ok(Statement { all: pieces, words })
+    Ok(words)
 }
 
 fn several(semicolon: &Piece<'_>) -> Objection {
@@ -46,52 +32,47 @@ fn several(semicolon: &Piece<'_>) -> Objection {
     .at(semicolon.start)
 }
 
-/// What `statement` would do.
-pub(crate) fn judge(question: &Question<'_>, statement: &Statement<'_>) -> Result<Kind, Objection> {
+/// What the statement of these words would do.
+pub(crate) fn judge(question: &Question<'_>, words: &[Piece<'_>]) -> Result<Kind, Objection> {
     match question.dialect {
-        Dialect::Snowflake => judge_flow(question, statement),
-        Dialect::Sqlite => judge_sqlite(question, statement),
+        Dialect::Snowflake => judge_flow(question, words),
+        Dialect::Sqlite => judge_sqlite(question, words),
     }
 }
 
 /// A chain of statements, each of which gets the result of the one before.
-fn judge_flow(question: &Question<'_>, statement: &Statement<'_>) -> Result<Kind, Objection> {
+fn judge_flow(question: &Question<'_>, words: &[Piece<'_>]) -> Result<Kind, Objection> {
     let mut kind = Kind::Metadata;
-    for part in statement.words.split(|piece| piece.is_sign("->>")) {
-        kind = judge_snowflake(question, statement.all, part)?;
+    for part in words.split(|piece| piece.is_sign("->>")) {
+        kind = judge_snowflake(question, part)?;
     }
     Ok(kind)
 }
 
-fn judge_snowflake(
-    question: &Question<'_>,
-    all: &[Piece<'_>],
-    words: &[Piece<'_>],
-) -> Result<Kind, Objection> {
+fn judge_snowflake(question: &Question<'_>, words: &[Piece<'_>]) -> Result<Kind, Objection> {
     let Some(head) = words.first() else {
         return Err(unparsed("a part of the chain of '->>' is empty").at(question.sql.len()));
     };
     if is_query(head) {
-        return query::judge(question, all, words).map(|()| Kind::Read);
+        return query::judge(question, words).map(|()| Kind::Read);
     }
     match upper(head).as_str() {
         "SHOW" | "DESC" | "DESCRIBE" => metadata(question, words),
         "LIST" | "LS" => listing(words),
-        "EXPLAIN" => explained_snowflake(question, all, words),
+        "EXPLAIN" => explained_snowflake(question, words),
         _ => Err(other_kind(words)),
     }
 }
 
-fn judge_sqlite(question: &Question<'_>, statement: &Statement<'_>) -> Result<Kind, Objection> {
-    let words = statement.words.as_slice();
+fn judge_sqlite(question: &Question<'_>, words: &[Piece<'_>]) -> Result<Kind, Objection> {
     match words {
-        [head, ..] if is_query(head) => query::judge(question, statement.all, words).map(|()| Kind::Read),
+        [head, ..] if is_query(head) => query::judge(question, words).map(|()| Kind::Read),
         [explain, query, plan, rest @ ..]
             if explain.is_word("EXPLAIN") && query.is_word("QUERY") && plan.is_word("PLAN") =>
         {
-            explained(question, statement.all, rest)
+            explained(question, rest)
         }
-        [explain, rest @ ..] if explain.is_word("EXPLAIN") => explained(question, statement.all, rest),
+        [explain, rest @ ..] if explain.is_word("EXPLAIN") => explained(question, rest),
         [pragma, rest @ ..] if pragma.is_word("PRAGMA") => judge_pragma(pragma, rest),
         _ => Err(other_kind_sqlite(words)),
     }
@@ -138,25 +119,21 @@ fn listing(words: &[Piece<'_>]) -> Result<Kind, Objection> {
     }
 }
 
-fn explained_snowflake(
-    question: &Question<'_>,
-    all: &[Piece<'_>],
-    words: &[Piece<'_>],
-) -> Result<Kind, Objection> {
+fn explained_snowflake(question: &Question<'_>, words: &[Piece<'_>]) -> Result<Kind, Objection> {
     match words {
         [_, using, format, rest @ ..]
             if using.is_word("USING") && format.is_any(&["TABULAR", "JSON", "TEXT"]) =>
         {
-            explained(question, all, rest)
+            explained(question, rest)
         }
-        [_, rest @ ..] => explained(question, all, rest),
+        [_, rest @ ..] => explained(question, rest),
         [] => Err(other_kind(words)),
     }
 }
 
-fn explained(question: &Question<'_>, all: &[Piece<'_>], words: &[Piece<'_>]) -> Result<Kind, Objection> {
+fn explained(question: &Question<'_>, words: &[Piece<'_>]) -> Result<Kind, Objection> {
     match words.first() {
-        Some(head) if is_query(head) => query::judge(question, all, words).map(|()| Kind::Read),
+        Some(head) if is_query(head) => query::judge(question, words).map(|()| Kind::Read),
         _ => Err(Objection {
             offset: words.first().map(|piece| piece.start),
             ..Objection::write(

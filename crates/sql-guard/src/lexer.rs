@@ -54,25 +54,15 @@ impl Piece<'_> {
 
 /// The pieces of `sql` without white space, or what makes it ambiguous.
 pub(crate) fn pieces(sql: &str, dialect: Dialect) -> Result<Vec<Piece<'_>>, Objection> {
-    up_to(MAX_PIECES, sql, dialect)
-}
-
-fn up_to(most: usize, sql: &str, dialect: Dialect) -> Result<Vec<Piece<'_>>, Objection> {
     let mut lexer = Lexer { sql, dialect, at: 0, path: false };
     let mut pieces = Vec::new();
     while let Some(piece) = lexer.next_piece()? {
-        if pieces.len() == most {
+        if pieces.len() == MAX_PIECES {
             return Err(too_many());
         }
         pieces.push(piece);
     }
     Ok(pieces)
-}
-
-/// The pieces of a text of any length.
-#[cfg(test)]
-pub(crate) fn unbounded(sql: &str, dialect: Dialect) -> Vec<Piece<'_>> {
-    up_to(usize::MAX, sql, dialect).unwrap()
 }
 
 fn too_many() -> Objection {

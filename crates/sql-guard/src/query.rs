@@ -9,23 +9,20 @@ use sqlparser::ast::{
 use sqlparser::parser::{Parser, ParserError};
 use sqlparser::tokenizer::{Location, Token};
 
-use crate::heads::{Question, unparsed};
+use crate::heads::unparsed;
 use crate::lexer::Piece;
+use crate::question::Question;
 use crate::tokens::{self, Placed};
 use crate::verdict::{Objection, Rule, quoted};
 use crate::{adapt, calls};
 
-/// Objects unless the query `words`, a part of the text `all`, only reads.
-pub(crate) fn judge(
-    question: &Question<'_>,
-    all: &[Piece<'_>],
-    words: &[Piece<'_>],
-) -> Result<(), Objection> {
+/// Objects unless the query `words`, a part of the text in question, only reads.
+pub(crate) fn judge(question: &Question<'_>, words: &[Piece<'_>]) -> Result<(), Objection> {
     refuse_verbs(words)?;
     calls::refuse_stages(question, words)?;
-    let placed = part(tokens::agreed(question.sql, question.dialect, all)?, words);
-    match parse(question, &placed) {
-        Ok(statement) => judge_tree(question, words, &placed, &statement),
+    let placed = question.tokens(words)?;
+    match refuse_depth(words).and_then(|()| parse(question, placed)) {
+        Ok(statement) => judge_tree(question, words, placed, &statement),
         Err(error) => {
             calls::refuse_calls(question, words, &calls::Seen::default())?;
             Err(not_understood(&error, words))
@@ -54,16 +51,33 @@ fn refuse_verbs(words: &[Piece<'_>]) -> Result<(), Objection> {
 
 const VERBS: [&str; 6] = ["INSERT", "REPLACE", "UPDATE", "DELETE", "MERGE", "CALL"];
 
-fn part(placed: Vec<Placed>, words: &[Piece<'_>]) -> Vec<Placed> {
-    let start = words.first().map_or(0, |piece| piece.start);
-    let end = words.last().map_or(0, Piece::end);
-    placed.into_iter().filter(|token| start <= token.start && token.end <= end).collect()
-}
-
 /// Why the parser gave up, and at which token if it says so.
 struct Failure {
     reason: String,
     offset: Option<usize>,
+}
+
+/// The parser counts how deep it is, but not in patterns of rows, nor in tables joined without a condition between.
+const MOST_BRACKETS: usize = 100;
+const MOST_JOINS: usize = 1_000;
+
+fn refuse_depth(words: &[Piece<'_>]) -> Result<(), Failure> {
+    let (mut brackets, mut joins) = (0_usize, 0_usize);
+    for piece in words {
+        match piece.text {
+            "(" | "[" | "{" => brackets += 1,
+            ")" | "]" | "}" => brackets = brackets.saturating_sub(1),
+            _ => joins += usize::from(piece.is_word("JOIN")),
+        }
+        if brackets > MOST_BRACKETS {
+            return Err(Failure { reason: "it is nested too deeply".to_owned(), offset: None });
+        }
+        if joins > MOST_JOINS {
+            let reason = format!("it joins more than {MOST_JOINS} tables");
+            return Err(Failure { reason, offset: None });
+        }
+    }
+    Ok(())
 }
 
 fn parse(question: &Question<'_>, placed: &[Placed]) -> Result<Statement, Failure> {

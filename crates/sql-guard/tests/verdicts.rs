@@ -231,13 +231,60 @@ fn statements_of_up_to_20_000_words_and_signs_are_looked_at() {
     assert_eq!(snowflake(&format!("{} ;", sum(10_000))).rule, Rule::TextSize);
 }
 
+/// `start` and as often `step`, of `words` words and signs, as a statement may be long.
+fn chain(start: &str, step: &str, words: usize) -> String {
+    let count = (19_990 / words).min((64 * 1024 - start.len()) / step.len());
+    [start, &step.repeat(count)].concat()
+}
+
 #[test]
-fn a_sum_of_35_000_terms_leaves_the_caller_standing_on_a_small_stack() {
-    let sum = format!("SELECT 1{}", "+1".repeat(34_999));
+fn the_longest_chains_are_parsed_walked_and_dropped_on_a_small_stack() {
+    let chains = [
+        chain("SELECT 1", "+1", 2),
+        chain("SELECT 1", " AND 1", 2),
+        chain("SELECT a", "||a", 2),
+        chain("SELECT 1", " IS NULL", 2),
+        chain("SELECT 1", " IN (1)", 4),
+        chain("SELECT 1", " BETWEEN 1 AND 1", 4),
+        chain("SELECT 1", " LIKE 1", 2),
+        chain("SELECT 1", "::INT", 2),
+        chain("SELECT a:b", ".c", 2),
+        chain("SELECT 1", " UNION SELECT 1", 3),
+        ["SELECT a FROM a", &" JOIN a".repeat(1_000), &", a".repeat(8_900)].concat(),
+    ];
     let small = std::thread::Builder::new().stack_size(64 * 1024);
-    let rules = small.spawn(move || {
-        let longest = sum.get(..sum.len().min(20_000)).unwrap_or_default().to_owned();
-        [snowflake(&sum).rule, snowflake(longest.trim_end_matches('+')).rule]
-    });
-    assert_eq!(rules.unwrap().join().unwrap(), [Rule::TextSize, Rule::OnlyReads]);
+    let rules = small.spawn(move || chains.map(|sql| (sql.len(), snowflake(&sql).rule)));
+    for (length, rule) in rules.unwrap().join().unwrap() {
+        assert_eq!(rule, Rule::OnlyReads, "of {length} bytes");
+    }
+}
+
+#[test]
+fn what_the_parser_follows_without_counting_is_not_given_to_it() {
+    let joined = |tables: usize| format!("SELECT * FROM a{}", " JOIN a".repeat(tables));
+    let pattern = |depth: usize| {
+        let (open, close) = ("(".repeat(depth), ")".repeat(depth));
+        format!("SELECT * FROM a MATCH_RECOGNIZE (ORDER BY b PATTERN ({open}x{close}) DEFINE x AS c)")
+    };
+    assert_eq!([joined(1_000), pattern(98)].map(|sql| snowflake(&sql).rule), [Rule::OnlyReads; 2]);
+    for (sql, reason) in [
+        (joined(1_001), "it joins more than 1000 tables"),
+        (joined(9_000), "it joins more than 1000 tables"),
+        (pattern(99), "nested too deeply"),
+        (pattern(9_000), "nested too deeply"),
+        (pattern(9_000).replace('(', "["), "nested too deeply"),
+        (pattern(9_000).replace('(', "{"), "nested too deeply"),
+    ] {
+        let verdict = snowflake(&sql);
+        assert_eq!((verdict.kind, verdict.rule), (Kind::Write, Rule::Unparsed));
+        assert!(verdict.message.contains(reason), "{}", verdict.message);
+    }
+    let side_by_side = format!("SELECT {}1", "(1)+[1]+".repeat(200));
+    assert_eq!(snowflake(&side_by_side).rule, Rule::OnlyReads);
+}
+
+#[test]
+fn a_statement_that_is_not_given_to_the_parser_is_still_searched_for_calls() {
+    let sql = format!("SELECT my_udf(1) FROM a{}", " JOIN a".repeat(1_001));
+    assert_eq!(snowflake(&sql).rule, Rule::Function);
 }
