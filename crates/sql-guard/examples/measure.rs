@@ -112,6 +112,10 @@ fn hostile() -> Vec<(&'static str, String)> {
         ("as many joins as are read", ["SELECT * FROM a", &" JOIN a".repeat(1_000)].concat()),
         ("patterns in parentheses", ["SELECT * FROM t MATCH_RECOGNIZE(PATTERN", &"(".repeat(9_000)].concat()),
         ("chain of NOT LIKE", few("SELECT ", "NOT LIKE ", "")),
+        (
+            "as many NOT LIKE as are read",
+            ["SELECT ", &"NOT LIKE ".repeat(1_500), &"a ".repeat(15_000)].concat(),
+        ),
         ("chain of NOT and minus", few("SELECT ", "NOT - ", "")),
         ("chain of CASE and minus", few("SELECT ", "CASE - ", "")),
         ("UNION ALL", filled("SELECT 1", " UNION ALL SELECT 1", "")),

@@ -23,8 +23,9 @@
 //!   not among them may be a user's function with any effect (in Snowflake an unqualified name is one if the current
 //!   schema has it), so it is `write` until the operator allows it in [`Allowances`]; so are names put together at run
 //!   time, all of `SYSTEM$...` but a few that tell something, sequences, addresses of files, and models that cost money.
-//! - Bounds: 64 KiB, 20,000 words and signs, a thread with a stack of its own for each verdict, and no panic: if the
-//!   parser panics, the verdict is `refused` with the rule `guard-failure`.
+//! - Bounds: 64 KiB, 20,000 words and signs, 100 brackets deep, 1,000 joins, 1,500 times NOT or CASE, a thread with a
+//!   stack of its own for each verdict, and no panic: if the parser panics, the verdict is `refused` with the rule
+//!   `guard-failure`.
 //!
 //! # What it does not promise
 //!

@@ -21,7 +21,7 @@ pub(crate) fn judge(question: &Question<'_>, words: &[Piece<'_>]) -> Result<(), 
     refuse_verbs(words)?;
     calls::refuse_stages(question, words)?;
     let placed = question.tokens(words)?;
-    match refuse_depth(words).and_then(|()| parse(question, placed)) {
+    match refuse_excess(words).and_then(|()| parse(question, placed)) {
         Ok(statement) => judge_tree(question, words, placed, &statement),
         Err(error) => {
             calls::refuse_calls(question, words, &calls::Seen::default())?;
@@ -60,22 +60,29 @@ struct Failure {
 /// The parser counts how deep it is, but not in patterns of rows, nor in tables joined without a condition between.
 const MOST_BRACKETS: usize = 100;
 const MOST_JOINS: usize = 1_000;
+/// It tries each NOT and each CASE in two ways, at every depth.
+const MOST_TRIED: usize = 1_500;
 
-fn refuse_depth(words: &[Piece<'_>]) -> Result<(), Failure> {
-    let (mut brackets, mut joins) = (0_usize, 0_usize);
+/// Fails for what would take the parser too much of the stack or too much time.
+fn refuse_excess(words: &[Piece<'_>]) -> Result<(), Failure> {
+    let (mut brackets, mut joins, mut tried) = (0_usize, 0_usize, 0_usize);
     for piece in words {
         match piece.text {
             "(" | "[" | "{" => brackets += 1,
             ")" | "]" | "}" => brackets = brackets.saturating_sub(1),
-            _ => joins += usize::from(piece.is_word("JOIN")),
+            _ if piece.is_word("JOIN") => joins += 1,
+            _ => tried += usize::from(piece.is_any(&["NOT", "CASE"])),
         }
-        if brackets > MOST_BRACKETS {
-            return Err(Failure { reason: "it is nested too deeply".to_owned(), offset: None });
-        }
-        if joins > MOST_JOINS {
-            let reason = format!("it joins more than {MOST_JOINS} tables");
-            return Err(Failure { reason, offset: None });
-        }
+        let reason = if brackets > MOST_BRACKETS {
+            "it is nested too deeply".to_owned()
+        } else if joins > MOST_JOINS {
+            format!("it joins more than {MOST_JOINS} tables")
+        } else if tried > MOST_TRIED {
+            format!("it has more than {MOST_TRIED} times NOT or CASE")
+        } else {
+            continue;
+        };
+        return Err(Failure { reason, offset: None });
     }
     Ok(())
 }

@@ -266,10 +266,18 @@ fn what_the_parser_follows_without_counting_is_not_given_to_it() {
         let (open, close) = ("(".repeat(depth), ")".repeat(depth));
         format!("SELECT * FROM a MATCH_RECOGNIZE (ORDER BY b PATTERN ({open}x{close}) DEFINE x AS c)")
     };
-    assert_eq!([joined(1_000), pattern(98)].map(|sql| snowflake(&sql).rule), [Rule::OnlyReads; 2]);
+    let tried = |times: usize| {
+        let (not, case) = (" AND a NOT LIKE b".repeat(times / 2), ", CASE a WHEN b THEN c END");
+        format!("SELECT a{} FROM a WHERE a{not}", case.repeat(times - times / 2))
+    };
+    assert_eq!(
+        [joined(1_000), pattern(98), tried(1_500)].map(|sql| snowflake(&sql).rule),
+        [Rule::OnlyReads; 3]
+    );
     for (sql, reason) in [
         (joined(1_001), "it joins more than 1000 tables"),
         (joined(9_000), "it joins more than 1000 tables"),
+        (tried(1_501), "more than 1500 times NOT or CASE"),
         (pattern(99), "nested too deeply"),
         (pattern(9_000), "nested too deeply"),
         (pattern(9_000).replace('(', "["), "nested too deeply"),
