@@ -75,14 +75,18 @@ pub(crate) fn rows(
 }
 
 fn push(writer: &mut ResultWriter, row: &Row<'_>, width: usize, max_row_bytes: u64) -> Result<Flow, Trouble> {
-    let bytes = value::bytes(row, width)?;
+    let values = value::values(row, width)?;
+    let bytes = value::bytes(&values);
     if bytes > max_row_bytes {
         return Err(Trouble::WideRow(bytes));
     }
     let turn = || LARGE_ROW.lock().unwrap_or_else(PoisonError::into_inner);
     let _turn = (bytes > LARGE_ROW_BYTES).then(turn);
-    let mended = value::mended_texts(row, width)?;
-    Ok(writer.push(&value::cells(row, width, &mended)?)?)
+    if let Some(cells) = value::cells(&values) {
+        return Ok(writer.push(&cells)?);
+    }
+    let mended = value::mended_texts(&values);
+    Ok(writer.push(&value::mended_cells(&values, &mended))?)
 }
 
 /// A statement without columns answers with the number of rows it changed.

@@ -40,49 +40,48 @@ fn storage_class(value: ValueRef<'_>) -> &'static str {
     }
 }
 
-/// The texts of a row that are not UTF-8, mended; hardly ever any.
-pub(crate) fn mended_texts(row: &Row<'_>, width: usize) -> rusqlite::Result<Vec<String>> {
-    let mut mended = Vec::new();
-    for at in 0..width {
-        if let ValueRef::Text(bytes) = row.get_ref(at)?
-            && from_utf8(bytes).is_err()
-        {
-            mended.push(String::from_utf8_lossy(bytes).into_owned());
-        }
-    }
-    Ok(mended)
+/// The values of a row as the engine holds them.
+pub(crate) fn values<'a>(row: &'a Row<'_>, width: usize) -> rusqlite::Result<Vec<ValueRef<'a>>> {
+    (0..width).map(|at| row.get_ref(at)).collect()
 }
 
-/// The bytes that the values of a row take.
-pub(crate) fn bytes(row: &Row<'_>, width: usize) -> rusqlite::Result<u64> {
-    let mut bytes = 0;
-    for at in 0..width {
-        bytes += match row.get_ref(at)? {
-            ValueRef::Text(bytes) | ValueRef::Blob(bytes) => bytes.len() as u64,
-            ValueRef::Null | ValueRef::Integer(_) | ValueRef::Real(_) => 8,
-        };
-    }
-    Ok(bytes)
-}
-
-/// The cells of a row. `mended` stands in for the texts that are not UTF-8, in their order.
-pub(crate) fn cells<'a>(
-    row: &'a Row<'_>,
-    width: usize,
-    mended: &'a [String],
-) -> rusqlite::Result<Vec<Cell<'a>>> {
-    let mut mended = mended.iter();
-    let cell = |at| {
-        Ok(match row.get_ref(at)? {
-            ValueRef::Null => Cell::Null,
-            ValueRef::Integer(number) => Cell::Int(number),
-            ValueRef::Real(number) => Cell::Float(number),
-            ValueRef::Text(text) => match from_utf8(text) {
-                Ok(text) => Cell::Text(text),
-                Err(_) => Cell::Text(mended.next().map_or("", String::as_str)),
-            },
-            ValueRef::Blob(blob) => Cell::Bytes(blob),
-        })
+/// The bytes that values take.
+pub(crate) fn bytes(values: &[ValueRef<'_>]) -> u64 {
+    let bytes = |value: &ValueRef<'_>| match value {
+        ValueRef::Text(bytes) | ValueRef::Blob(bytes) => bytes.len() as u64,
+        ValueRef::Null | ValueRef::Integer(_) | ValueRef::Real(_) => 8,
     };
-    (0..width).map(cell).collect()
+    values.iter().map(bytes).sum()
+}
+
+/// The cells of a row; `None` if one of its texts is not UTF-8.
+pub(crate) fn cells<'a>(values: &[ValueRef<'a>]) -> Option<Vec<Cell<'a>>> {
+    values.iter().map(|value| cell(*value, |bytes| from_utf8(bytes).ok())).collect()
+}
+
+/// The texts of a row that are not UTF-8, mended; hardly ever any.
+pub(crate) fn mended_texts(values: &[ValueRef<'_>]) -> Vec<String> {
+    let texts =
+        values.iter().filter_map(|value| if let ValueRef::Text(bytes) = value { Some(*bytes) } else { None });
+    texts
+        .filter(|bytes| from_utf8(bytes).is_err())
+        .map(|bytes| String::from_utf8_lossy(bytes).into_owned())
+        .collect()
+}
+
+/// The cells of a row in which `mended` stands in for the texts that are not UTF-8, in their order.
+pub(crate) fn mended_cells<'a>(values: &[ValueRef<'a>], mended: &'a [String]) -> Vec<Cell<'a>> {
+    let mut mended = mended.iter().map(String::as_str);
+    let text = |bytes| from_utf8(bytes).ok().or_else(|| mended.next());
+    values.iter().scan(text, |text, value| cell(*value, text)).collect()
+}
+
+fn cell<'a>(value: ValueRef<'a>, text: impl FnOnce(&'a [u8]) -> Option<&'a str>) -> Option<Cell<'a>> {
+    Some(match value {
+        ValueRef::Null => Cell::Null,
+        ValueRef::Integer(number) => Cell::Int(number),
+        ValueRef::Real(number) => Cell::Float(number),
+        ValueRef::Text(bytes) => Cell::Text(text(bytes)?),
+        ValueRef::Blob(blob) => Cell::Bytes(blob),
+    })
 }
