@@ -158,6 +158,7 @@ impl QuerySnapshot {
     /// The view of `record` at `now`.
     pub fn of(record: &QueryRecord, live: LiveFacts, now: Timestamp) -> Self {
         let result = record.result.as_ref();
+        let rows_so_far = if record.is_terminal() { 0 } else { live.rows_so_far };
         let ended = record.finished_at.unwrap_or(now);
         Self {
             query_id: record.id,
@@ -177,7 +178,7 @@ impl QuerySnapshot {
             ttl_expires_at: record.ttl_expires_at,
             execution_time_seconds: record.started_at.map(|start| ended.since(start).as_secs_f64()),
             row_count: result.and_then(|rows| rows.total_rows),
-            stored_rows: result.map_or(live.rows_so_far, |rows| rows.rows),
+            stored_rows: result.map_or(rows_so_far, |rows| rows.rows),
             truncated: result.and_then(|rows| rows.truncated),
             lost_rows: record.lost_rows(),
             columns: result.map(|rows| rows.columns.clone()),
@@ -207,6 +208,22 @@ impl QuerySnapshot {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::id::InstanceId;
+    use crate::options::QueryRequest;
+    use crate::record::EngineFacts;
+
+    #[test]
+    fn rows_so_far_are_those_of_a_query_that_has_not_ended() {
+        let engine = EngineFacts { target: "test".to_owned(), embedded: true };
+        let (request, owner) = (QueryRequest::new("select 1"), InstanceId::generate());
+        let (now, ttl) = (Timestamp::default(), Duration::from_secs(1));
+        let record = QueryRecord::accept(request, "main".to_owned(), engine, owner, now, ttl);
+        let live = LiveFacts { rows_so_far: 7, ..LiveFacts::default() };
+        for (status, rows) in [(QueryStatus::Running, 7), (QueryStatus::Canceled, 0)] {
+            let record = QueryRecord { status, ..record.clone() };
+            assert_eq!(QuerySnapshot::of(&record, live, now).stored_rows, rows, "{status}");
+        }
+    }
 
     #[test]
     fn the_six_statuses_have_these_words_and_no_other_is_read() {
