@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use serde_json::json;
-use support::server_process::ServerProcess;
+use support::server_process::{PATIENCE, ServerProcess};
 
 use crate::{BINARY, ENDLESS, Server};
 
@@ -75,6 +75,42 @@ fn a_query_of_a_killed_process_is_told_the_truth_of_at_the_first_question() {
     first.process.kill();
     let status = second.call("query_status", json!({ "query_id": id, "wait_seconds": 0 }));
     assert_eq!(status["error"]["type"], "engine_stopped", "{status}");
+}
+
+/// Has one row after another, without end, none of them at once.
+const SLOW_ROWS: &str = "with recursive n(i) as (select 1 union all select i + 1 from n) select i, \
+     (with recursive m(j) as (select n.i union all select j + 1 from m where j < n.i + 100000) \
+     select count(*) from m) as steps from n";
+
+/// The first figure above `past` that a server tells of a running query, in both of its tools.
+fn rows_beyond(server: &mut ServerProcess, id: &str, past: u64) -> u64 {
+    let end = Instant::now() + PATIENCE;
+    loop {
+        let status = server.call("query_status", json!({ "query_id": id, "wait_seconds": 0.1 }));
+        let rows = status["rows_so_far"].as_u64().unwrap_or_default();
+        if rows > past {
+            let message = status["message"].as_str().unwrap();
+            assert!(message.contains(&format!("{rows} rows so far")), "{status}");
+            let listed = server.call("query_list", json!({}));
+            assert!(listed["queries"][0]["rows"].as_u64() >= Some(rows), "{listed}");
+            return rows;
+        }
+        assert!(Instant::now() < end, "{status}");
+    }
+}
+
+#[test]
+fn the_other_process_sees_the_rows_grow_and_none_once_the_query_has_ended_without_a_result() {
+    let mut first = Server::start(&[]);
+    let mut second = second(&first);
+    let id = first.process.submit(SLOW_ROWS);
+    let rows = rows_beyond(&mut second, &id, 0);
+    rows_beyond(&mut second, &id, rows);
+    second.call("query_cancel", json!({ "query_id": id }));
+    for process in [&mut first.process, &mut second] {
+        assert_eq!(process.wait_for_end(&id)["rows_so_far"], json!(null));
+        assert_eq!(process.call("query_list", json!({}))["queries"][0]["rows"], json!(null));
+    }
 }
 
 #[test]

@@ -53,11 +53,11 @@ impl QueryRegistry {
         upkeep::take_over(&self.shared).await?;
         let records = self.shared.records.list(filter).await?;
         let holders = upkeep::holders(&self.shared, &records).await;
-        let of = |record: &Arc<QueryRecord>| {
+        let of = |(record, snapshot): (&Arc<QueryRecord>, QuerySnapshot)| {
             let holder = holders.get(&record.lease.owner).copied().unwrap_or(Holder::Gone);
-            Inspection::of(record, self.shared.view(record), holder)
+            Inspection::of(record, snapshot, holder)
         };
-        Ok(records.iter().map(of).collect())
+        Ok(records.iter().zip(self.shared.views(&records).await).map(of).collect())
     }
 
     /// One query with what stands behind it; `None` if no record has this id.
@@ -69,7 +69,7 @@ impl QueryRegistry {
         let Some(record) = found else { return Ok(None) };
         let holders = upkeep::holders(&self.shared, std::slice::from_ref(&record)).await;
         let holder = holders.get(&record.lease.owner).copied().unwrap_or(Holder::Gone);
-        Ok(Some(Inspection::of(&record, self.shared.view(&record), holder)))
+        Ok(Some(Inspection::of(&record, self.shared.view(&record).await, holder)))
     }
 
     /// Forgets queries that ended at least `age` ago, with their rows. Those that run or owe something stay.

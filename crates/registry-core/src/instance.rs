@@ -15,7 +15,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use crate::id::InstanceId;
-use crate::state_dir::{StateDir, StateDirError, create_private_file, failed};
+use crate::state_dir::{StateDir, StateDirError, create_private_file, failed, remove};
+use crate::tally;
 
 /// The name of a file that is locked, or was.
 const LOCKED: &str = "lock";
@@ -78,7 +79,7 @@ impl Drop for Instance {
     /// The file goes before its lock does. What cannot be removed now is cleared away by the next process.
     fn drop(&mut self) {
         self.state.own().remove(&self.id);
-        if let Err(error) = remove(&lock_path(&self.state, self.id)) {
+        if let Err(error) = clear(&lock_path(&self.state, self.id)) {
             tracing::debug!(instance = %self.id, %error, "the instance file stays behind");
         }
     }
@@ -107,11 +108,12 @@ impl StateDir {
         let Ok(entries) = std::fs::read_dir(self.instances()) else { return };
         for path in entries.flatten().map(|entry| entry.path()) {
             let is_old = || silence(&path).is_some_and(|silence| silence > ABANDONED_AFTER);
-            match path.extension().and_then(|extension| extension.to_str()) {
-                Some(LOCKED) => {}
-                Some(UNLOCKED) if is_old() => {}
+            let path = match path.extension().and_then(|extension| extension.to_str()) {
+                Some(LOCKED) => path,
+                Some(UNLOCKED) if is_old() => path,
+                Some(name) if tally::FILES.contains(&name) => path.with_extension(LOCKED),
                 _ => continue,
-            }
+            };
             if let Err(error) = ended(&path) {
                 tracing::debug!(path = %path.display(), %error, "an instance file stays behind");
             }
@@ -143,14 +145,16 @@ fn publish(state: &StateDir, id: InstanceId) -> io::Result<File> {
 fn ended(path: &Path) -> io::Result<bool> {
     let file = match File::open(path) {
         Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(true),
+        // A name that is not there is left alone, as the instance may just be about to take it again.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            tidy(path, clear_tally(path));
+            return Ok(true);
+        }
         Err(error) => return Err(error),
     };
     match file.try_lock_shared() {
         Ok(()) => {
-            if let Err(error) = remove(path) {
-                tracing::debug!(path = %path.display(), %error, "the file of an ended instance stays behind");
-            }
+            tidy(path, clear(path));
             Ok(true)
         }
         Err(TryLockError::WouldBlock) => Ok(false),
@@ -171,10 +175,19 @@ fn silence(path: &Path) -> Option<Duration> {
     Some(modified.elapsed().unwrap_or_default())
 }
 
-fn remove(path: &Path) -> io::Result<()> {
-    match std::fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        _ => Ok(()),
+/// Removes the file of an instance that has ended. Its tally goes first: while the file is there, both are found.
+fn clear(path: &Path) -> io::Result<()> {
+    clear_tally(path)?;
+    remove(path)
+}
+
+fn clear_tally(path: &Path) -> io::Result<()> {
+    tally::FILES.iter().try_for_each(|name| remove(&path.with_extension(name)))
+}
+
+fn tidy(path: &Path, removed: io::Result<()>) {
+    if let Err(error) = removed {
+        tracing::debug!(path = %path.display(), %error, "a file of an ended instance stays behind");
     }
 }
 
@@ -187,6 +200,7 @@ mod tests {
     use tempfile::TempDir;
 
     use super::*;
+    use crate::id::QueryId;
 
     const LEASE: Duration = Duration::from_secs(60);
     /// Set in a process that is to register in the directory it names.
@@ -271,6 +285,25 @@ mod tests {
     }
 
     #[test]
+    fn a_tally_goes_with_its_instance_and_stays_while_that_is_there() {
+        let (_dir, state) = state();
+        let other = seen_by_another(&state);
+        let tell = |id| state.write_tally(id, &[(QueryId::generate(), 7)].into()).unwrap();
+        let instance = Instance::register(&state).unwrap();
+        tell(instance.id());
+        assert_eq!(other.holder(instance.id(), LEASE), Holder::Alive);
+        other.clear_ended_instances();
+        assert_eq!((files(&state), other.tally(instance.id()).len()), (2, 1));
+        drop(instance);
+        assert_eq!(files(&state), 0);
+        let killed = InstanceId::generate();
+        std::fs::write(lock_path(&state, killed), "").unwrap();
+        tell(killed);
+        assert_eq!(other.holder(killed, LEASE), Holder::Gone);
+        assert_eq!(files(&state), 0);
+    }
+
+    #[test]
     fn two_who_ask_at_once_do_not_take_each_other_for_the_instance() {
         let (_dir, state) = state();
         let id = InstanceId::generate();
@@ -292,6 +325,9 @@ mod tests {
         left(format!("{}.lock", InstanceId::generate()), Duration::ZERO);
         left(format!("{}.new", InstanceId::generate()), ABANDONED_AFTER * 2);
         left(format!("{}.new", InstanceId::generate()), Duration::ZERO);
+        for name in tally::FILES {
+            left(format!("{}.{name}", InstanceId::generate()), Duration::ZERO);
+        }
         left("notes.txt".to_owned(), ABANDONED_AFTER * 2);
         let other = seen_by_another(&state);
         let second = Instance::register(&other).unwrap();

@@ -39,6 +39,7 @@ pub mod registry;
 mod room;
 mod session;
 mod shared;
+mod tally;
 mod upkeep;
 
 #[cfg(any(test, feature = "testing"))]

@@ -6,6 +6,7 @@ use crate::error::{RegistryError, Result};
 use crate::id::InstanceId;
 use crate::instance::{Holder, Instance};
 use crate::state_dir::StateDir;
+use crate::tally::Tally;
 
 /// This process on its state.
 #[derive(Debug)]
@@ -57,6 +58,23 @@ impl Presence {
             Self::Alone { id: own, .. } if *own == id => Holder::Alive,
             // Nobody shares the state, so whoever left records here is gone.
             Self::Alone { .. } => Holder::Gone,
+        }
+    }
+
+    /// Shows the other processes how many rows the queries here have so far. Blocks for a moment.
+    pub(crate) fn write_tally(&self, tally: &Tally) -> std::io::Result<()> {
+        match self {
+            Self::Shared { directory, instance } => directory.write_tally(instance.id(), tally),
+            Self::Alone { .. } => Ok(()),
+        }
+    }
+
+    /// What the process called `id` told last of its rows; nothing if it is gone, as nothing arrives there any more.
+    /// Blocks for a moment.
+    pub(crate) fn tally(&self, id: InstanceId, lease: std::time::Duration) -> Tally {
+        match self {
+            Self::Shared { directory, .. } if self.holder(id, lease) != Holder::Gone => directory.tally(id),
+            _ => Tally::new(),
         }
     }
 }

@@ -14,6 +14,7 @@ use crate::live::{LiveQueries, LiveQuery};
 use crate::metrics::{HistogramSnapshot, Metrics};
 use crate::record::{Lease, QueryRecord};
 use crate::state::{Effect, Event, Step, Timing, step};
+use crate::tally::Tally;
 
 /// Records behind the journal, and the live views of those in use.
 #[derive(Debug, Clone)]
@@ -135,6 +136,12 @@ impl Records {
             query.record().is_some_and(|record| record.lease.owner == instance && !record.is_terminal())
         };
         self.live.all().into_iter().filter(is_ours).collect()
+    }
+
+    /// Rows so far of the queries that `instance` drives.
+    pub(crate) fn tally(&self, instance: InstanceId) -> Tally {
+        let rows = |query: Arc<LiveQuery>| (query.id(), query.facts().rows_so_far);
+        self.owned_live(instance).into_iter().map(rows).filter(|&(_, rows)| rows > 0).collect()
     }
 
     pub(crate) async fn unsettled(&self) -> Result<Vec<QueryRecord>, JournalError> {

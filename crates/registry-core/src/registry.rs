@@ -130,14 +130,14 @@ impl QueryRegistry {
         let since = since.unwrap_or(known);
         self.until(&query, since, limit).await;
         let record = seen(&query)?;
-        Ok(Waited { changed: record.version > since, snapshot: self.shared.view(&record) })
+        Ok(Waited { changed: record.version > since, snapshot: self.shared.view(&record).await })
     }
 
     /// Waits until the query has ended or `limit` is over.
     pub async fn wait_for_end(&self, id: QueryId, limit: Duration) -> Result<QuerySnapshot> {
         let query = self.query(id).await?;
         self.until(&query, u64::MAX, limit).await;
-        Ok(self.shared.view(&*seen(&query)?))
+        Ok(self.shared.view(&*seen(&query)?).await)
     }
 
     /// The query that a caller asks for; if its process is gone, the answer is not left to a later look.
@@ -160,7 +160,8 @@ impl QueryRegistry {
     pub async fn get_snapshot(&self, id: QueryId) -> Result<Option<QuerySnapshot>> {
         let Some(query) = self.shared.records.find(id).await? else { return Ok(None) };
         upkeep::take_over_one(&self.shared, &query, Taking::AsConfigured).await;
-        Ok(query.record().map(|record| self.shared.view(&record)))
+        let Some(record) = query.record() else { return Ok(None) };
+        Ok(Some(self.shared.view(&record).await))
     }
 
     /// Rows of a query that succeeded, from `offset` on: `limit` of them, or the query's `max_inline_rows`, and no
@@ -223,7 +224,7 @@ impl QueryRegistry {
         let query = self.query(id).await?;
         let before = seen(&query)?;
         if before.is_terminal() {
-            return Ok(self.canceled(already(&before), &before));
+            return Ok(self.canceled(already(&before), &before).await);
         }
         match self.shared.records.apply(&query, Event::StopRequested(StopReason::User)).await {
             Ok(applied) => drop(self.shared.carry_out(&query, applied.effects).await),
@@ -233,12 +234,12 @@ impl QueryRegistry {
         // The wish stands before the query is taken up, so what was never sent is not sent now.
         upkeep::take_over_one(&self.shared, &query, Taking::ToStop).await;
         let after = self.engine_word(&query, patience).await?;
-        Ok(self.canceled(achieved(&after), &after))
+        Ok(self.canceled(achieved(&after), &after).await)
     }
 
-    fn canceled(&self, reason: CancelReason, record: &QueryRecord) -> Canceled {
+    async fn canceled(&self, reason: CancelReason, record: &QueryRecord) -> Canceled {
         self.shared.metrics.record_cancel(reason);
-        Canceled { reason, snapshot: self.shared.view(record) }
+        Canceled { reason, snapshot: self.shared.view(record).await }
     }
 
     /// The record once it has ended or the engine has refused, or as it is when the patience is over.
@@ -260,8 +261,7 @@ impl QueryRegistry {
     /// Queries of every process on this state, newest first.
     pub async fn list_queries(&self, filter: ListFilter) -> Result<Vec<QuerySnapshot>> {
         upkeep::take_over(&self.shared).await?;
-        let records = self.shared.records.list(filter).await?;
-        Ok(records.iter().map(|record| self.shared.view(record)).collect())
+        Ok(self.shared.views(&self.shared.records.list(filter).await?).await)
     }
 
     /// Changes whenever a result may have come or gone, at once for this process and within about a second for others
@@ -402,7 +402,7 @@ async fn accept(shared: Arc<Shared>, connection: Arc<Connection>, request: Query
             let query = shared.records.adopt(record);
             query.span().in_scope(|| log_acceptance(&query));
             driver::start(&shared, &connection, Arc::clone(&query), place);
-            return Ok(Accepted { snapshot: shared.view(&*seen(&query)?), joined: None });
+            return Ok(Accepted { snapshot: shared.view(&*seen(&query)?).await, joined: None });
         }
         (Inserted::SameKey(existing), _) => (existing, Joined::SameKey),
         (Inserted::Identical(existing), _) => (existing, Joined::Identical),
@@ -417,7 +417,7 @@ async fn accept(shared: Arc<Shared>, connection: Arc<Connection>, request: Query
     }
     shared.metrics.joined.add_one();
     tracing::info!(query_id = %existing.id, "an earlier query stands for the new one");
-    Ok(Accepted { snapshot: shared.view(&existing), joined: Some(joined) })
+    Ok(Accepted { snapshot: shared.view(&existing).await, joined: Some(joined) })
 }
 
 /// The text itself may hold what is nobody's business, so it is told only to those who ask for details.

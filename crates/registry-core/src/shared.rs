@@ -20,6 +20,7 @@ use crate::records::Records;
 use crate::results::ResultStore;
 use crate::snapshot::QuerySnapshot;
 use crate::state::Effect;
+use crate::tally::{self, Tally};
 
 /// One per registry.
 #[derive(Debug)]
@@ -126,9 +127,24 @@ impl Shared {
         }
     }
 
-    /// The outside view of a record, with what this process knows beyond it.
-    pub(crate) fn view(&self, record: &QueryRecord) -> QuerySnapshot {
-        let facts = self.records.live(record.id).map(|query| query.facts()).unwrap_or_default();
+    /// The outside view of a record, with what its owner knows beyond it.
+    pub(crate) async fn view(self: &Arc<Self>, record: &QueryRecord) -> QuerySnapshot {
+        let others = tally::of_others(self, std::slice::from_ref(record)).await;
+        self.view_with(record, &others)
+    }
+
+    /// As [`Shared::view`], for many.
+    pub(crate) async fn views(self: &Arc<Self>, records: &[Arc<QueryRecord>]) -> Vec<QuerySnapshot> {
+        let others = tally::of_others(self, records).await;
+        records.iter().map(|record| self.view_with(record, &others)).collect()
+    }
+
+    fn view_with(&self, record: &QueryRecord, others: &Tally) -> QuerySnapshot {
+        let mut facts = self.records.live(record.id).map(|query| query.facts()).unwrap_or_default();
+        // Of a query that was ours an old count may be left here.
+        if record.lease.owner != self.instance() {
+            facts.rows_so_far = others.get(&record.id).copied().unwrap_or_default();
+        }
         QuerySnapshot::of(record, facts, self.config.clock.now())
     }
 }

@@ -167,6 +167,14 @@ pub(crate) fn create_private_file(path: &Path) -> io::Result<File> {
     options.open(path)
 }
 
+/// Removes a file that may be gone already.
+pub(crate) fn remove(path: &Path) -> io::Result<()> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
 /// What is there already, even a link, is left for the checks to judge.
 fn create(path: &Path) -> Result<(), StateDirError> {
     if path.symlink_metadata().is_ok() {

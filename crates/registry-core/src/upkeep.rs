@@ -16,6 +16,7 @@ use crate::record::QueryRecord;
 use crate::records::ApplyError;
 use crate::shared::Shared;
 use crate::state::Event;
+use crate::tally;
 
 /// A waiter learns of another process's change within about this time.
 const FOLLOW_INTERVAL: Duration = Duration::from_millis(250);
@@ -33,6 +34,7 @@ pub(crate) fn start(shared: &Arc<Shared>) {
         spawn(shared, remove_orphaned_rows(Arc::clone(shared)));
         spawn(shared, follow(Arc::clone(shared)));
         spawn(shared, stay_alive(Arc::clone(shared)));
+        spawn(shared, tell_rows(Arc::clone(shared)));
         spawn(shared, look_for_orphans(Arc::clone(shared)));
     }
 }
@@ -64,6 +66,12 @@ async fn stay_alive(shared: Arc<Shared>) {
         let touching = Arc::clone(&shared);
         drop(tokio::task::spawn_blocking(move || touching.presence.touch()).await);
     }
+}
+
+async fn tell_rows(shared: Arc<Shared>) {
+    let counting = Arc::clone(&shared);
+    let count = move || counting.records.tally(counting.instance());
+    tally::tell_changes(count, move |tally| shared.presence.write_tally(tally)).await;
 }
 
 /// Looks for queries of the dead: often while somebody here waits for one, seldom otherwise.

@@ -7,6 +7,7 @@ mod orphans;
 mod output;
 mod prune;
 mod result;
+mod rows_so_far;
 mod status;
 
 use std::path::PathBuf;

@@ -6,7 +6,7 @@ use support::fake_snowflake::options::Options;
 
 use crate::State;
 
-const CONNECTION: [&str; 2] = ["--connection", "test=snowflake"];
+pub(crate) const CONNECTION: [&str; 2] = ["--connection", "test=snowflake"];
 
 /// A service, and a state directory on which a killed server left a statement running there.
 struct Orphan {
@@ -47,7 +47,7 @@ fn version_of(state: &State, id: &str) -> Value {
     state.run(&["status", id, "--json"]).json()["version"].clone()
 }
 
-fn variables(service: &FakeSnowflake, api: &str, state: &State) -> Vec<(String, String)> {
+pub(crate) fn variables(service: &FakeSnowflake, api: &str, state: &State) -> Vec<(String, String)> {
     let port = service.port().to_string();
     let (secret, sign_in) =
         if api == "sql" { ("TOKEN", "PROGRAMMATIC_ACCESS_TOKEN") } else { ("PASSWORD", "snowflake") };
