@@ -42,7 +42,11 @@ fn storage_class(value: ValueRef<'_>) -> &'static str {
 
 /// The values of a row as the engine holds them.
 pub(crate) fn values<'a>(row: &'a Row<'_>, width: usize) -> rusqlite::Result<Vec<ValueRef<'a>>> {
-    (0..width).map(|at| row.get_ref(at)).collect()
+    let mut values = Vec::with_capacity(width);
+    for at in 0..width {
+        values.push(row.get_ref(at)?);
+    }
+    Ok(values)
 }
 
 /// The bytes that values take.
@@ -56,7 +60,11 @@ pub(crate) fn bytes(values: &[ValueRef<'_>]) -> u64 {
 
 /// The cells of a row; `None` if one of its texts is not UTF-8.
 pub(crate) fn cells<'a>(values: &[ValueRef<'a>]) -> Option<Vec<Cell<'a>>> {
-    values.iter().map(|value| cell(*value, |bytes| from_utf8(bytes).ok())).collect()
+    let mut cells = Vec::with_capacity(values.len());
+    for value in values {
+        cells.push(cell(*value, |bytes| from_utf8(bytes).ok())?);
+    }
+    Some(cells)
 }
 
 /// The texts of a row that are not UTF-8, mended; hardly ever any.
