@@ -7,6 +7,7 @@ mod logging;
 mod policy;
 mod state;
 pub(crate) mod values;
+pub(crate) mod variables;
 
 use clap::{Args, Parser, Subcommand};
 

@@ -4,7 +4,6 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::Parser;
 use mcp_server::cli::{Cli, Command};
 use mcp_server::commands;
 use mcp_server::config::Config;
@@ -16,7 +15,7 @@ use mcp_server::visible::visible_lines;
 const LEFTOVERS: Duration = Duration::from_millis(100);
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = Cli::of_process();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(_) => return ExitCode::FAILURE,

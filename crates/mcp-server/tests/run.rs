@@ -4,6 +4,9 @@
 use std::io::{BufRead, BufReader, Read, Write};
 use std::process::{Command, Output, Stdio};
 
+use clap::CommandFactory;
+use mcp_server::cli::Cli;
+
 const ENDLESS: &str =
     "with recursive n(i) as (select 1 union all select i + 1 from n) select count(*) from n";
 
@@ -46,6 +49,20 @@ fn a_statement_that_writes_is_refused_unless_allowed() {
     let refused = run(&["delete from orders"]);
     assert_eq!(refused.status.code(), Some(1));
     assert!(err(&refused).contains("--mode read-write"), "{}", err(&refused));
+}
+
+#[test]
+fn variables_that_say_nothing_do_not_stop_the_program() {
+    let line = Cli::command();
+    let variables: Vec<_> = line.get_arguments().filter_map(clap::Arg::get_env).collect();
+    assert!(variables.len() > 20, "{variables:?}");
+    for nothing in ["", "${user_config.some_setting}"] {
+        let output = command(&["select 1 as a", "--format", "csv"])
+            .envs(variables.iter().map(|name| (name, nothing)))
+            .output()
+            .unwrap();
+        assert_eq!((out(&output).as_str(), output.status.code()), ("a\n1\n", Some(0)), "{}", err(&output));
+    }
 }
 
 #[test]

@@ -35,7 +35,7 @@ fn platform(sources: &Sources) -> Option<PathBuf> {
 }
 
 fn variable<'a>(sources: &'a Sources, name: &str) -> Option<&'a str> {
-    sources.variables.get(name).map(ExposeSecret::expose_secret).filter(|text| !text.is_empty())
+    sources.variables.get(name).map(ExposeSecret::expose_secret)
 }
 
 #[cfg(test)]

@@ -81,8 +81,7 @@ fn chosen_name(name: Option<&str>, sources: &Sources, files: &Files) -> Result<S
 fn default_name(sources: &Sources, files: &Files) -> String {
     let variable =
         sources.variables.get("SNOWFLAKE_DEFAULT_CONNECTION_NAME").map(ExposeSecret::expose_secret);
-    let named = variable.filter(|name| !name.is_empty()).map(str::to_owned);
-    named.or_else(|| files.default.clone()).unwrap_or_else(|| DEFAULT_NAME.to_owned())
+    variable.map(str::to_owned).or_else(|| files.default.clone()).unwrap_or_else(|| DEFAULT_NAME.to_owned())
 }
 
 /// Whether arguments and general variables make a connection without any name.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 
 /// Before the variables of one connection.
 const CONNECTION_PREFIX: &str = "SNOWFLAKE_CONNECTIONS_";
@@ -31,7 +31,7 @@ impl Sources {
         for (name, value) in std::env::vars_os() {
             let Some(name) = name.to_str().filter(|name| is_ours(name)) else { continue };
             match value.into_string() {
-                Ok(value) => drop(sources.variables.insert(name.to_owned(), SecretString::from(value))),
+                Ok(value) => sources.hear(name.to_owned(), SecretString::from(value)),
                 Err(_) => tracing::warn!(variable = name, "ignored: its value is not Unicode text"),
             }
         }
@@ -45,10 +45,16 @@ impl Sources {
         self
     }
 
-    /// An environment variable.
+    /// An environment variable. One without a value is as if it were not there.
     pub fn with_variable(mut self, name: impl Into<String>, value: impl Into<SecretString>) -> Self {
-        self.variables.insert(name.into(), value.into());
+        self.hear(name.into(), value.into());
         self
+    }
+
+    fn hear(&mut self, name: String, value: SecretString) {
+        if !value.expose_secret().trim().is_empty() {
+            self.variables.insert(name, value);
+        }
     }
 
     /// The directory of `connections.toml` and `config.toml`.

@@ -138,6 +138,27 @@ fn variables_alone_make_a_connection() {
 }
 
 #[test]
+fn a_variable_without_a_value_sets_nothing_and_makes_no_connection() {
+    let plain = Home::dev("role = 'r'");
+    let bare = Sources::new();
+    for key in super::key::names().map(str::to_ascii_uppercase) {
+        for variable in [format!("SNOWFLAKE_{key}"), format!("SNOWFLAKE_CONNECTIONS_DEV_{key}")] {
+            for nothing in ["", " "] {
+                let sources = plain.sources.clone().with_variable(variable.as_str(), nothing);
+                let changed = explain(Some("dev"), &sources).unwrap();
+                assert_eq!(changed, explain(Some("dev"), &plain.sources).unwrap(), "{variable}");
+                assert!(load(Some("dev"), &sources).is_ok(), "{variable}");
+                let sources = bare.clone().with_variable(variable.as_str(), nothing);
+                assert!(names(&sources).unwrap().is_empty(), "{variable}");
+                assert!(matches!(load(Some("dev"), &sources), Err(ConfigError::UnknownConnection { .. })));
+            }
+        }
+    }
+    let default = plain.sources.clone().with_variable("SNOWFLAKE_DEFAULT_CONNECTION_NAME", "");
+    assert_eq!(names(&default).unwrap(), names(&plain.sources).unwrap());
+}
+
+#[test]
 fn variables_of_a_connection_in_a_file_make_no_second_one() {
     let home = Home::new("[my-dev]\nuser = 'u'\npassword = 'p'\n");
     let sources = home.sources.clone().with_variable("SNOWFLAKE_CONNECTIONS_MY_DEV_ACCOUNT", "org-acct");

@@ -6,11 +6,11 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use clap::parser::ValueSource;
-use clap::{Arg, ArgAction, ArgMatches, Args, Command, CommandFactory};
+use clap::{Arg, ArgAction, ArgMatches, Args, Command};
 use sqlite_adapter::SqliteSource;
 
 use super::InstallArgs;
-use crate::cli::Cli;
+use crate::cli::variables;
 use crate::clients::places::absolute;
 use crate::connection::{ConnectionSpec, Target};
 
@@ -36,7 +36,7 @@ impl Flag {
 
 /// The flags among `args` that are not `install`'s own, seen from `directory`.
 pub(super) fn flags(args: impl IntoIterator<Item = OsString>, directory: &Path) -> anyhow::Result<Vec<Flag>> {
-    let mut command = Cli::command();
+    let mut command = variables::command();
     command.build();
     let matches = command.clone().try_get_matches_from(args)?;
     let (name, matches) = matches.subcommand().context("no command was given")?;
