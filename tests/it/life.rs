@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use registry_core::clock::seconds;
 use registry_core::error::{ErrorInfo, ErrorKind, RegistryError};
 use registry_core::id::QueryId;
 use registry_core::journal::ListFilter;
@@ -73,7 +74,7 @@ async fn times_and_durations_follow_the_clock() {
     assert!(start >= snapshot.created_at);
     let snapshot = end_of(&registry, id).await;
     let finish = snapshot.finished_at.unwrap();
-    assert_eq!(snapshot.execution_time_seconds, Some(finish.since(start).as_secs_f64()));
+    assert_eq!(snapshot.execution_time_seconds, Some(seconds(finish.since(start))));
     assert!(finish.since(start) >= MINUTE && finish.since(start) <= MINUTE + Duration::from_secs(10));
     assert_eq!(snapshot.ttl_expires_at.since(snapshot.created_at), Duration::from_secs(24 * 3600));
     world.close(registry).await;

@@ -6,7 +6,7 @@
 
 use std::fmt::Write as _;
 
-use registry_core::clock::Timestamp;
+use registry_core::clock::{Timestamp, seconds};
 use registry_core::error::ErrorInfo;
 use registry_core::record::RemotePhase;
 use registry_core::results::{ColumnMeta, CutCell, Row};
@@ -207,7 +207,7 @@ impl QueryFacts {
             version: snapshot.version,
             created_at: snapshot.created_at.to_string(),
             updated_at: snapshot.updated_at.to_string(),
-            duration_seconds: snapshot.elapsed(now).as_secs_f64(),
+            duration_seconds: seconds(snapshot.elapsed(now)),
             expires_at: snapshot.ttl_expires_at.to_string(),
             connection: None,
             label: snapshot.label.clone(),

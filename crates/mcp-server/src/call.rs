@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use registry_core::QueryRegistry;
-use registry_core::clock::{Clock, Timestamp};
+use registry_core::clock::{Clock, Timestamp, seconds};
 use registry_core::error::RegistryError;
 use registry_core::id::QueryId;
 use registry_core::journal::ListFilter;
@@ -82,7 +82,7 @@ impl Call {
     pub fn patience(&self, asked: Option<Seconds>, default: f64) -> Patience {
         let (limit, clamped) = asked.unwrap_or(Seconds(default)).clamped(self.shared.settings.max_wait);
         // Only a wish of the caller is worth a word.
-        Patience { limit, clamped_to: (clamped && asked.is_some()).then_some(limit.as_secs_f64()) }
+        Patience { limit, clamped_to: (clamped && asked.is_some()).then_some(seconds(limit)) }
     }
 
     /// Ends when the client gave up this request or the server shuts down.
@@ -197,7 +197,7 @@ impl Call {
         let Some(message) = news.await else { return };
         let message = visible(&message).into_owned();
         let message = cut_text(&message, PROGRESS_CHARS).unwrap_or(message);
-        let param = ProgressNotificationParam::new(token.clone(), self.started.elapsed().as_secs_f64());
+        let param = ProgressNotificationParam::new(token.clone(), seconds(self.started.elapsed()));
         let param = answer::progress(param, VisibleText::new(message));
         if let Err(error) = peer.notify_progress(param).await {
             tracing::debug!(%error, "a progress notification was not delivered");

@@ -46,6 +46,12 @@ impl fmt::Display for Timestamp {
     }
 }
 
+/// Seconds as people and programs are told them: whole milliseconds, which a sum of fractions would print as
+/// `1.1179999999999999`.
+pub fn seconds(span: Duration) -> f64 {
+    (span.as_secs_f64() * 1000.0).round() / 1000.0
+}
+
 /// Where "now" comes from.
 #[derive(Debug, Clone)]
 pub struct Clock(Source);
@@ -93,6 +99,19 @@ mod tests {
         let (early, late) = (Timestamp::from_millis(5), Timestamp::from_millis(9));
         assert_eq!(late.since(early), Duration::from_millis(4));
         assert_eq!(early.since(late), Duration::ZERO);
+    }
+
+    #[test]
+    fn seconds_have_no_more_than_three_decimals() {
+        for millis in (0..20_000).chain([86_400_001, 1_763_737_417_118]) {
+            let printed = seconds(Duration::from_millis(millis)).to_string();
+            let decimals = printed.split_once('.').map_or("", |(_, decimals)| decimals);
+            assert!(decimals.len() <= 3, "{millis} ms: {printed}");
+            let digits = format!("{}{decimals:0<3}", printed.split('.').next().unwrap_or_default());
+            assert_eq!(digits.parse(), Ok(millis), "{printed}");
+        }
+        let finer = Duration::from_micros(1_117_600);
+        assert_eq!((seconds(finer), seconds(Duration::from_micros(400))), (1.118, 0.0));
     }
 
     #[tokio::test(start_paused = true)]

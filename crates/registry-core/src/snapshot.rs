@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::clock::Timestamp;
+use crate::clock::{Timestamp, seconds};
 use crate::error::ErrorInfo;
 use crate::id::{QueryId, RemoteHandle};
 use crate::options::{Priority, QueryContext};
@@ -176,7 +176,7 @@ impl QuerySnapshot {
             started_at: record.started_at,
             finished_at: record.finished_at,
             ttl_expires_at: record.ttl_expires_at,
-            execution_time_seconds: record.started_at.map(|start| ended.since(start).as_secs_f64()),
+            execution_time_seconds: record.started_at.map(|start| seconds(ended.since(start))),
             row_count: result.and_then(|rows| rows.total_rows),
             stored_rows: result.map_or(rows_so_far, |rows| rows.rows),
             truncated: result.and_then(|rows| rows.truncated),

@@ -10,7 +10,7 @@ mod timing;
 use std::time::Duration;
 
 use crate::backend::{CancelReply, Lookup};
-use crate::clock::Timestamp;
+use crate::clock::{Timestamp, seconds};
 use crate::error::{ErrorInfo, ErrorKind};
 use crate::id::{InstanceId, RemoteHandle};
 use crate::record::{CancelWork, Intent, Obligation, QueryRecord, RemotePhase, StopReason};
@@ -449,7 +449,7 @@ impl Draft<'_> {
     }
 
     fn timeout_error(&self) -> ErrorInfo {
-        let limit = self.timing.time_limit(&self.record).as_secs_f64();
+        let limit = seconds(self.timing.time_limit(&self.record));
         let message = match &self.record.unreachable {
             Some(cause) => format!(
                 "stopped by its time limit of {limit} s while the engine could not be reached: {}",

@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use registry_core::backend::BackendError;
+use registry_core::clock::seconds;
 use reqwest::Url;
 use tokio::net::{TcpStream, lookup_host};
 use tokio::time::timeout;
@@ -107,5 +108,5 @@ pub async fn greet(config: &SnowflakeConfig) -> Result<Greeting, Silence> {
 }
 
 fn no_answer_within(limit: Duration) -> String {
-    format!("no answer within {} s", limit.as_secs_f64())
+    format!("no answer within {} s", seconds(limit))
 }

@@ -2,6 +2,7 @@
 
 use clap::{Args, ValueEnum};
 use registry_core::QueryRegistry;
+use registry_core::clock::seconds;
 use registry_core::id::QueryId;
 use registry_core::registry::QueryPage;
 use registry_core::results::{Row, Truncation};
@@ -238,7 +239,7 @@ impl Printer {
         Printed {
             query_id: snapshot.query_id.to_string(),
             status: snapshot.status.as_str(),
-            duration_seconds: snapshot.elapsed(now()).as_secs_f64(),
+            duration_seconds: seconds(snapshot.elapsed(now())),
             rows: self.rows,
             offset: self.part.offset,
             total_rows: self.total,

@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::path::PathBuf;
 use std::process::Stdio;
 
+use registry_core::clock::seconds;
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::process::Command;
@@ -72,7 +73,7 @@ async fn started(file: &ClientFile, registration: &Registration, how: How) -> Fi
     let problem = match timeout(how.patience, greeting(registration)).await {
         Ok(Ok(version)) => return Finding::ok(format!("{entry} starts and answers as version {version}")),
         Ok(Err(problem)) => problem,
-        Err(_) => format!("no answer within {} s", how.patience.as_secs_f64()),
+        Err(_) => format!("no answer within {} s", seconds(how.patience)),
     };
     Finding::failed(
         "client_entry",

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use registry_core::QueryRegistry;
-use registry_core::clock::Timestamp;
+use registry_core::clock::{Timestamp, seconds};
 use registry_core::journal::ListFilter;
 use registry_core::record::sql_preview;
 use registry_core::snapshot::{QuerySnapshot, QueryStatus};
@@ -189,7 +189,7 @@ impl Entry {
             query_id: snapshot.query_id.to_string(),
             status: snapshot.status.as_str(),
             created_at: snapshot.created_at.to_string(),
-            duration_seconds: snapshot.elapsed(now).as_secs_f64(),
+            duration_seconds: seconds(snapshot.elapsed(now)),
             rows: snapshot.row_count.or(Some(snapshot.stored_rows).filter(|&rows| rows > 0)),
             rows_lost: snapshot.lost_rows.map(words::lost_rows),
             queue_position: snapshot.queue_position,

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use mcp_server::answer::QueryFacts;
 use mcp_server::error::ToolError;
 use mcp_server::words;
 use registry_core::clock::Timestamp;
@@ -43,6 +44,16 @@ async fn query(status: QueryStatus) -> QuerySnapshot {
 fn failed(mut snapshot: QuerySnapshot, kind: ErrorKind, message: &str) -> QuerySnapshot {
     snapshot.error = Some(ErrorInfo::new(kind, message));
     snapshot
+}
+
+#[tokio::test]
+async fn a_duration_is_told_in_whole_milliseconds() {
+    let running = query(QueryStatus::Running).await;
+    for (millis, told) in [(0, "0.0"), (420, "0.42"), (1_118, "1.118"), (4_242_009, "4242.009")] {
+        let facts = QueryFacts::of(&running, START + Duration::from_millis(millis));
+        let facts = serde_json::to_value(facts).unwrap();
+        assert_eq!(facts["duration_seconds"].to_string(), told);
+    }
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! A list of queries as a person and as a program reads it.
 
-use registry_core::clock::Timestamp;
+use registry_core::clock::{Timestamp, seconds};
 use registry_core::inspection::Inspection;
 use registry_core::instance::Holder;
 use registry_core::record::sql_preview;
@@ -52,7 +52,7 @@ impl Entry {
             query_id: snapshot.query_id.to_string(),
             status: snapshot.status.as_str(),
             created_at: snapshot.created_at.to_string(),
-            duration_seconds: snapshot.elapsed(now).as_secs_f64(),
+            duration_seconds: seconds(snapshot.elapsed(now)),
             rows: rows(one),
             connection: snapshot.connection.clone(),
             label: snapshot.label.clone(),
