@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use clap::Args;
 use registry_core::QueryRegistry;
-use registry_core::options::{QueryOptions, QueryRequest};
+use registry_core::options::{QueryContext, QueryOptions, QueryRequest};
 use registry_core::registry::{RegistryConfig, Shutdown};
 use registry_core::snapshot::{QuerySnapshot, QueryStatus};
 use sql_guard::{Kind, Rule, Verdict};
@@ -57,6 +57,36 @@ pub struct RunArgs {
     max_rows: Option<u64>,
     #[command(flatten)]
     rows: RowArgs,
+    #[command(flatten)]
+    context: ContextArgs,
+}
+
+/// Where and as whom the statement runs. Whoever types this is the operator, so no list restricts it.
+#[derive(Debug, Args)]
+struct ContextArgs {
+    /// The role whose rights it has, at Snowflake [default: the connection's].
+    #[arg(long, value_name = "NAME")]
+    role: Option<String>,
+    /// The warehouse that computes it, at Snowflake [default: the connection's].
+    #[arg(long, value_name = "NAME")]
+    warehouse: Option<String>,
+    /// The database of unqualified names, at Snowflake; `--database` is where to connect.
+    #[arg(long, value_name = "NAME")]
+    use_database: Option<String>,
+    /// The schema of unqualified names, at Snowflake.
+    #[arg(long, value_name = "NAME")]
+    schema: Option<String>,
+}
+
+impl ContextArgs {
+    fn context(&self) -> QueryContext {
+        QueryContext {
+            role: self.role.clone(),
+            warehouse: self.warehouse.clone(),
+            database: self.use_database.clone(),
+            schema: self.schema.clone(),
+        }
+    }
 }
 
 /// Runs one statement and prints its rows.
@@ -131,7 +161,11 @@ async fn request(args: &RunArgs) -> Result<QueryRequest, Failure> {
         connection: args.on.clone(),
         label: args.label.clone(),
         client: Some("command line".to_owned()),
-        options: QueryOptions { query_timeout: args.timeout, ..QueryOptions::default() },
+        options: QueryOptions {
+            query_timeout: args.timeout,
+            context: args.context.context(),
+            ..QueryOptions::default()
+        },
         ..QueryRequest::new(sql)
     })
 }

@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on says so and stops")]
 
 mod cancel;
+mod context;
 mod list;
 mod orphans;
 mod output;
