@@ -46,6 +46,34 @@ async fn a_guest_drives_no_query_of_a_process_that_is_gone() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_guest_pays_the_debt_of_a_process_that_is_gone_when_it_is_asked_to() {
+    let mut world = World::around(ScriptedBackend::remote().by_default(Script::never_ends()));
+    world.engine.always(Fault::CancelLost);
+    let registry = world.open().await;
+    let id = submit(&registry, "select 1").await;
+    running(&registry, id).await;
+    registry.cancel(id, Duration::ZERO).await.unwrap();
+    end_of(&registry, id).await;
+    registry.crash().await;
+    world.engine = world.engine.restarted();
+    world = guest(world);
+    let registry = world.open().await;
+    let owing = only(&registry).await;
+    assert!(owing.is_orphaned() && !owing.owes.is_empty() && !owing.snapshot.stop_confirmed);
+    // While the engine does not listen, the patience ends and the debt stays.
+    let asked = registry.cancel(id, MINUTE).await.unwrap();
+    assert_eq!((asked.reason, world.engine.running()), (CancelReason::Unconfirmed, 1));
+    assert!(!only(&registry).await.owes.is_empty());
+    world.engine.heal();
+    let paid = registry.cancel(id, 5 * MINUTE).await.unwrap();
+    assert_eq!((paid.reason, world.engine.running()), (CancelReason::Canceled, 0));
+    assert!(only(&registry).await.owes.is_empty());
+    let again = registry.cancel(id, Duration::ZERO).await.unwrap();
+    assert_eq!((again.reason, registry.metrics().debts_paid), (CancelReason::AlreadyCanceled, 1));
+    world.close(registry).await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_guest_stops_a_query_that_nobody_else_would_stop() {
     let mut world = World::around(ScriptedBackend::remote().by_default(Script::never_ends()));
     let registry = world.open().await;

@@ -67,14 +67,19 @@ impl LiveQuery {
     }
 
     /// Returns when the version is beyond `since`, the query has ended, or the record is gone.
+    pub(crate) async fn beyond(&self, since: u64) {
+        self.until(|record| record.version > since || record.is_terminal()).await;
+    }
+
+    /// Returns when the record is as awaited, or gone.
     ///
     /// It registers first and reads second: a change after the registration wakes it, one before is read. Nothing is
     /// lost in between, and the loop makes a wake-up for nothing harmless.
-    pub(crate) async fn beyond(&self, since: u64) {
+    pub(crate) async fn until(&self, is_awaited: impl Fn(&QueryRecord) -> bool) {
         loop {
             let notified = self.changed.notified();
             match self.record() {
-                Some(record) if record.version <= since && !record.is_terminal() => notified.await,
+                Some(record) if !is_awaited(&record) => notified.await,
                 _ => return,
             }
         }

@@ -128,16 +128,16 @@ impl QueryRegistry {
         let query = self.query(id).await?;
         let known = seen(&query)?.version;
         let since = since.unwrap_or(known);
-        self.until(&query, since, limit).await;
-        let record = seen(&query)?;
+        let is_news = |record: &QueryRecord| record.version > since || record.is_terminal();
+        let record = self.once(&query, is_news, limit).await?;
         Ok(Waited { changed: record.version > since, snapshot: self.shared.view(&record).await })
     }
 
     /// Waits until the query has ended or `limit` is over.
     pub async fn wait_for_end(&self, id: QueryId, limit: Duration) -> Result<QuerySnapshot> {
         let query = self.query(id).await?;
-        self.until(&query, u64::MAX, limit).await;
-        Ok(self.shared.view(&*seen(&query)?).await)
+        let record = self.once(&query, QueryRecord::is_terminal, limit).await?;
+        Ok(self.shared.view(&record).await)
     }
 
     /// The query that a caller asks for; if its process is gone, the answer is not left to a later look.
@@ -145,15 +145,6 @@ impl QueryRegistry {
         let query = self.shared.records.get(id).await?;
         upkeep::take_over_one(&self.shared, &query, Taking::AsConfigured).await;
         Ok(query)
-    }
-
-    async fn until(&self, query: &Arc<LiveQuery>, since: u64, limit: Duration) {
-        let _waiting = Gauge::enter(&self.shared.metrics.waiters);
-        let _watch = query.watch();
-        tokio::select! {
-            () = self.shared.closing.cancelled() => {}
-            _ = timeout(limit, query.beyond(since)) => {}
-        }
     }
 
     /// The query as it is now; `None` if no record has this id.
@@ -219,12 +210,13 @@ impl QueryRegistry {
         Err(rows_lost(query.id(), lost))
     }
 
-    /// Asks for the query to be stopped and waits up to `patience` for the engine's word.
+    /// Asks for the query to be stopped and waits up to `patience` for the engine's word, also for that on a statement
+    /// whose query ended without it.
     pub async fn cancel(&self, id: QueryId, patience: Duration) -> Result<Canceled> {
         let query = self.query(id).await?;
         let before = seen(&query)?;
         if before.is_terminal() {
-            return Ok(self.canceled(already(&before), &before).await);
+            return self.cancel_ended(&query, &before, patience).await;
         }
         match self.shared.records.apply(&query, Event::StopRequested(StopReason::User)).await {
             Ok(applied) => drop(self.shared.carry_out(&query, applied.effects).await),
@@ -233,7 +225,23 @@ impl QueryRegistry {
         }
         // The wish stands before the query is taken up, so what was never sent is not sent now.
         upkeep::take_over_one(&self.shared, &query, Taking::ToStop).await;
-        let after = self.engine_word(&query, patience).await?;
+        let has_word = |record: &QueryRecord| record.is_terminal() || record.cancel.refused.is_some();
+        let after = self.once(&query, has_word, patience).await?;
+        Ok(self.canceled(achieved(&after), &after).await)
+    }
+
+    /// What an ended query still owes at the engine is taken up where its process is gone.
+    async fn cancel_ended(
+        &self,
+        query: &Arc<LiveQuery>,
+        before: &QueryRecord,
+        patience: Duration,
+    ) -> Result<Canceled> {
+        if before.owes.is_empty() {
+            return Ok(self.canceled(already(before), before).await);
+        }
+        upkeep::take_over_one(&self.shared, query, Taking::ToStop).await;
+        let after = self.once(query, |record| record.owes.is_empty(), patience).await?;
         Ok(self.canceled(achieved(&after), &after).await)
     }
 
@@ -242,20 +250,20 @@ impl QueryRegistry {
         Canceled { reason, snapshot: self.shared.view(record).await }
     }
 
-    /// The record once it has ended or the engine has refused, or as it is when the patience is over.
-    async fn engine_word(&self, query: &Arc<LiveQuery>, patience: Duration) -> Result<Arc<QueryRecord>> {
-        let end = Instant::now() + patience;
-        loop {
-            let record = seen(query)?;
-            let now = Instant::now();
-            if record.is_terminal() || record.cancel.refused.is_some() || now >= end {
-                return Ok(record);
-            }
-            self.until(query, record.version, end - now).await;
-            if self.shared.closing.is_cancelled() {
-                return seen(query);
-            }
+    /// The record once it is as awaited, or as it is when the patience is over.
+    async fn once(
+        &self,
+        query: &Arc<LiveQuery>,
+        is_awaited: impl Fn(&QueryRecord) -> bool,
+        patience: Duration,
+    ) -> Result<Arc<QueryRecord>> {
+        let _waiting = Gauge::enter(&self.shared.metrics.waiters);
+        let _watch = query.watch();
+        tokio::select! {
+            () = self.shared.closing.cancelled() => {}
+            _ = timeout(patience, query.until(is_awaited)) => {}
         }
+        seen(query)
     }
 
     /// Queries of every process on this state, newest first.

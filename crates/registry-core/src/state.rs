@@ -56,7 +56,8 @@ impl Draft<'_> {
         match event {
             Event::LeaseTaken { owner, engine_gone } => self.lease_taken(*owner, *engine_gone),
             Event::Expired => self.expired(),
-            Event::DebtPaid | Event::DebtGivenUp => self.debt_settled(),
+            Event::DebtPaid => self.debt_paid(),
+            Event::DebtGivenUp => self.debt_settled(),
             Event::RowsGone => self.rows_gone(),
             Event::RowsEvicted { limit } => self.rows_evicted(*limit),
             // T21: whatever a driver still says of an ended query is dropped.
@@ -129,6 +130,14 @@ impl Draft<'_> {
         }
         self.record.cancel = CancelWork { attempts: self.record.cancel.attempts, ..CancelWork::default() };
         if engine_gone && !self.record.is_unsent() { self.engine_gone() } else { vec![] }
+    }
+
+    /// T22: of a statement that it knew, the engine has said that it runs no more.
+    fn debt_paid(&mut self) -> Effects {
+        if self.record.is_terminal() && self.record.handle.is_some() {
+            self.record.stop_confirmed = true;
+        }
+        self.debt_settled()
     }
 
     /// T22: only an ended query has debts.

@@ -185,7 +185,7 @@ pub(crate) enum Taking {
 /// T20 for one query that somebody asks for.
 pub(crate) async fn take_over_one(shared: &Arc<Shared>, query: &LiveQuery, taking: Taking) {
     let Some(record) = query.record() else { return };
-    if record.is_terminal() || record.lease.owner == shared.instance() {
+    if !record.needs_a_driver() || record.lease.owner == shared.instance() {
         return;
     }
     let record = QueryRecord::clone(&record);

@@ -213,7 +213,7 @@ fn stopping(snapshot: &QuerySnapshot, reason: &str) -> String {
 
 fn owed(one: &Inspection) -> String {
     let who = match one.is_orphaned() {
-        true => "the next server that starts goes on stopping it",
+        true => "the next server that starts, or cancel, goes on stopping it",
         false => "its server goes on stopping it",
     };
     format!("the statement may still run at the engine; {who}")

@@ -477,11 +477,24 @@ fn t22_a_debt_is_cleared_when_it_is_paid_or_given_up_and_only_of_an_ended_query(
     for event in [Event::DebtPaid, Event::DebtGivenUp] {
         let life = owing.clone().on(event);
         assert_eq!((life.owes(), life.status()), (false, QueryStatus::Canceled));
+        assert!(!life.record.stop_confirmed, "the engine never knew it");
     }
     let live = Life::running().on(Event::Expired).on(Event::DebtPaid);
     live.asks_for(&[]);
     let taken = owing.on(Event::LeaseTaken { owner: InstanceId::generate(), engine_gone: false });
     taken.asks_for(&[Effect::Reap]);
+}
+
+#[test]
+fn t22_a_debt_that_is_paid_confirms_the_stop_of_a_known_statement_and_one_given_up_does_not() {
+    let asked =
+        Life::running().stopping().on(Event::Resumed).on(Event::CancelAnswered(CancelReply::Accepted));
+    let owing = asked.after(HOUR).on(Event::StillRunning(RemotePhase::Running));
+    assert!(owing.owes() && !owing.record.stop_confirmed);
+    for (event, confirmed) in [(Event::DebtPaid, true), (Event::DebtGivenUp, false)] {
+        let life = owing.clone().on(event);
+        assert_eq!((life.record.stop_confirmed, life.owes()), (confirmed, false));
+    }
 }
 
 #[test]
