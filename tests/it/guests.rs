@@ -102,7 +102,7 @@ async fn a_guest_that_cancels_what_was_never_sent_sends_nothing() {
     world = guest(world);
     let registry = world.open().await;
     let canceled = registry.cancel(waiting, MINUTE).await.unwrap();
-    assert_eq!(canceled.reason, CancelReason::Canceled);
+    assert_eq!(canceled.reason, CancelReason::NeverSent);
     assert_eq!(world.engine.submissions().len(), 1);
     world.close(registry).await;
 }

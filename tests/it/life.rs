@@ -159,7 +159,7 @@ async fn a_stop_during_the_sign_in_comes_before_the_statement() {
     }
     registry.cancel(id, Duration::ZERO).await.unwrap();
     let snapshot = end_of(&registry, id).await;
-    assert_eq!((snapshot.status, snapshot.stop_confirmed), (QueryStatus::Canceled, true));
+    assert_eq!((snapshot.status, snapshot.never_sent), (QueryStatus::Canceled, true));
     assert_eq!(world.engine.submissions(), []);
     drivers_gone(&registry).await;
     world.close(registry).await;
@@ -413,7 +413,7 @@ async fn a_waiting_query_is_canceled_at_once_and_never_sent() {
     let second = submit(&registry, "second").await;
     running(&registry, first).await;
     let answer = registry.cancel(second, Duration::ZERO).await.unwrap();
-    assert_eq!((answer.reason, answer.snapshot.stop_confirmed), (CancelReason::Canceled, true));
+    assert_eq!((answer.reason, answer.snapshot.stop_confirmed), (CancelReason::NeverSent, true));
     assert_eq!(world.engine.submissions().len(), 1);
     world.close(registry).await;
 }

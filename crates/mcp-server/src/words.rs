@@ -41,6 +41,9 @@ pub fn state(snapshot: &QuerySnapshot, now: Timestamp) -> String {
             format!("Query {id} succeeded in {time}{}.{}", rows_in_all(snapshot), rows_lost(snapshot))
         }
         QueryStatus::Failed => format!("Query {id} failed after {time}{}", reason(snapshot)),
+        QueryStatus::Canceled if snapshot.never_sent => {
+            format!("Query {id} was canceled after {time}, before it was sent to the engine.")
+        }
         QueryStatus::Canceled if snapshot.stop_confirmed => format!("Query {id} was canceled after {time}."),
         QueryStatus::Canceled => {
             format!("Query {id} was canceled after {time}; the engine has not confirmed that it stopped.")
@@ -213,6 +216,9 @@ pub fn cancel(reason: CancelReason, snapshot: &QuerySnapshot) -> String {
     let id = snapshot.query_id;
     match reason {
         CancelReason::Canceled => format!("Query {id} is canceled; the engine confirmed that it stopped."),
+        CancelReason::NeverSent => {
+            format!("Query {id} is canceled; it was never sent to the engine.")
+        }
         CancelReason::Requested => {
             format!("Query cancellation requested: {id}. The engine has not confirmed yet.")
         }
@@ -242,7 +248,10 @@ pub fn after_cancel(reason: CancelReason, snapshot: &QuerySnapshot) -> Option<St
         CancelReason::Refused => Some(
             "Ask the user: the role of this connection may need the right to cancel its queries.".to_owned(),
         ),
-        CancelReason::Canceled | CancelReason::AlreadyCanceled | CancelReason::Unconfirmed => None,
+        CancelReason::Canceled
+        | CancelReason::NeverSent
+        | CancelReason::AlreadyCanceled
+        | CancelReason::Unconfirmed => None,
     }
 }
 

@@ -80,22 +80,49 @@ fn a_dash_reads_the_statement_from_stdin() {
     assert_eq!(out(&child.wait_with_output().unwrap()), "lucky\n7\n");
 }
 
-#[test]
+/// What the command says after a Ctrl-C that comes once its log has told of `moment`.
 #[cfg(unix)]
-fn an_interruption_cancels_the_query_and_says_what_the_engine_said() {
-    let mut child = command(&[ENDLESS]);
-    child.args(["--log-level", "info"]);
-    let mut child = child.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+fn interrupted(mut command: Command, moment: &str) -> String {
+    command.args(["--log-level", "info"]).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
     let mut log = BufReader::new(child.stderr.take().unwrap());
     let mut line = String::new();
-    while !line.contains("to=running") {
+    while !line.contains(moment) {
         line.clear();
-        assert_ne!(log.read_line(&mut line).unwrap(), 0, "the query never ran");
+        assert_ne!(log.read_line(&mut line).unwrap(), 0, "never: {moment}");
     }
     let killed = Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
     assert!(killed.success());
     let mut rest = String::new();
     log.read_to_string(&mut rest).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(130), "{rest}");
+    rest
+}
+
+#[test]
+#[cfg(unix)]
+fn an_interruption_cancels_the_query_and_says_what_the_engine_said() {
+    let rest = interrupted(command(&[ENDLESS]), "to=running");
     assert!(rest.contains("is canceled; the engine confirmed"), "{rest}");
-    assert_eq!(child.wait().unwrap().code(), Some(130));
+}
+
+/// A statement for an account at an address where nobody listens.
+fn unreachable(arguments: &[&str]) -> Command {
+    let mut command = command(&[&["--connection", "bad=snowflake", "select 77"], arguments].concat());
+    let settings = [("ACCOUNT", "a"), ("USER", "u"), ("PASSWORD", "p"), ("HOST", "127.0.0.1"), ("PORT", "1")];
+    for (name, value) in settings.into_iter().chain([("PROTOCOL", "http")]) {
+        command.env(format!("SNOWFLAKE_CONNECTIONS_BAD_{name}"), value);
+    }
+    command.env("SNOWFLAKE_HOME", "/nonexistent");
+    command
+}
+
+#[test]
+#[cfg(unix)]
+fn an_interruption_before_the_statement_was_sent_claims_no_word_of_the_engine() {
+    let rest = interrupted(unreachable(&[]), "cannot be reached");
+    assert!(
+        rest.contains("is canceled; it was never sent to the engine") && !rest.contains("confirmed"),
+        "{rest}"
+    );
 }

@@ -45,6 +45,8 @@ pub struct Canceled {
 pub enum CancelReason {
     /// The engine confirmed the stop.
     Canceled,
+    /// No engine ever had the statement; it will not be sent.
+    NeverSent,
     /// The wish is durable; the engine has not confirmed yet.
     Requested,
     /// The query had ended before; its status tells how.
@@ -59,8 +61,9 @@ pub enum CancelReason {
 
 impl CancelReason {
     /// All of them, in the order of their declaration.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Canceled,
+        Self::NeverSent,
         Self::Requested,
         Self::AlreadyCompleted,
         Self::AlreadyCanceled,
@@ -72,6 +75,7 @@ impl CancelReason {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Canceled => "canceled",
+            Self::NeverSent => "never_sent",
             Self::Requested => "requested",
             Self::AlreadyCompleted => "already_completed",
             Self::AlreadyCanceled => "already_canceled",
@@ -80,9 +84,9 @@ impl CancelReason {
         }
     }
 
-    /// Whether the query is canceled by the engine's own word.
+    /// Whether the query is canceled without a doubt.
     pub fn is_canceled(self) -> bool {
-        matches!(self, Self::Canceled | Self::AlreadyCanceled)
+        matches!(self, Self::Canceled | Self::NeverSent | Self::AlreadyCanceled)
     }
 }
 

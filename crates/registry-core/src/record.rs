@@ -84,7 +84,8 @@ pub struct QueryRecord {
     #[serde(default)]
     pub unreachable: Option<ErrorInfo>,
 
-    /// The engine's word confirmed the stop; `false` when the wait for it was given up.
+    /// Nothing runs any more: by the engine's word, or because it never had the statement. `false` when the wait for its
+    /// word was given up.
     #[serde(default)]
     pub stop_confirmed: bool,
     /// What was stored of the result, once the query succeeded.
@@ -155,7 +156,7 @@ impl QueryRecord {
         self.status.is_terminal()
     }
 
-    /// Whether nothing was ever sent to the engine: stopping is then free of doubt.
+    /// Whether the engine certainly never had the statement: stopping is then free of doubt.
     pub fn is_unsent(&self) -> bool {
         self.posts.sent == 0
     }
@@ -263,6 +264,11 @@ impl Posts {
         self.sent = self.sent.saturating_sub(1);
         self.last_at = self.before_last_at;
         self.not_sent = self.not_sent.saturating_add(1);
+    }
+
+    /// Takes all of them back: the engine has ruled out that any arrived.
+    pub fn take_all_back(&mut self) {
+        *self = Self { first_at: self.first_at, not_sent: self.tries(), ..Self::default() };
     }
 
     /// Tries so far, whether something left or not.

@@ -471,6 +471,7 @@ fn already(record: &QueryRecord) -> CancelReason {
 
 fn achieved(record: &QueryRecord) -> CancelReason {
     match (record.status, record.stop_confirmed) {
+        (QueryStatus::Canceled, true) if record.is_unsent() => CancelReason::NeverSent,
         (QueryStatus::Canceled, true) => CancelReason::Canceled,
         (QueryStatus::Canceled, false) => CancelReason::Unconfirmed,
         (QueryStatus::Pending | QueryStatus::Running, _) if record.cancel.refused.is_some() => {

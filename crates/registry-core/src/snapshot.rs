@@ -135,8 +135,10 @@ pub struct QuerySnapshot {
     pub queue_position: Option<usize>,
     /// Why it is being stopped, from the request on.
     pub stop_reason: Option<StopReason>,
-    /// The engine confirmed the stop.
+    /// Nothing of it runs any more: by the engine's word, or because it never had the statement.
     pub stop_confirmed: bool,
+    /// The engine certainly never had the statement.
+    pub never_sent: bool,
     /// The engine's words, when it refused to stop the statement.
     pub cancel_refused: Option<ErrorInfo>,
     /// Why the engine cannot be reached at present.
@@ -187,6 +189,7 @@ impl QuerySnapshot {
             queue_position: live.queue_position,
             stop_reason: record.intent.map(|intent| intent.reason),
             stop_confirmed: record.stop_confirmed,
+            never_sent: record.is_unsent(),
             cancel_refused: record.cancel.refused.clone(),
             unreachable: record.unreachable.clone(),
             deadline_exceeded: record.deadline_at.is_some_and(|deadline| ended >= deadline),

@@ -301,6 +301,7 @@ impl Draft<'_> {
     }
 
     fn never_arrived(&mut self) -> Effects {
+        self.record.posts.take_all_back();
         match self.record.intent {
             Some(intent) => self.stopped(intent.reason, Confirmation::Confirmed),
             None => {

@@ -159,7 +159,7 @@ impl Told {
     /// Nothing of it runs any more.
     fn is_stopped(&self) -> bool {
         match self.reason {
-            CancelReason::Canceled | CancelReason::AlreadyCanceled => true,
+            CancelReason::Canceled | CancelReason::NeverSent | CancelReason::AlreadyCanceled => true,
             CancelReason::AlreadyCompleted => self.now.owes.is_empty(),
             CancelReason::Requested | CancelReason::Refused | CancelReason::Unconfirmed => false,
         }

@@ -68,6 +68,7 @@ struct Document {
     stored_bytes: u64,
     rows_gone: bool,
     stop_confirmed: bool,
+    never_sent: bool,
     cancel_attempts: u32,
     #[serde(skip_serializing_if = "Option::is_none")]
     cancel_refused: Option<String>,
@@ -135,6 +136,7 @@ impl Document {
             stored_bytes: one.stored_bytes,
             rows_gone: one.rows_gone,
             stop_confirmed: snapshot.stop_confirmed,
+            never_sent: snapshot.never_sent,
             cancel_attempts: one.cancel_attempts,
             cancel_refused: snapshot.cancel_refused.as_ref().map(|error| error.message.clone()),
             owes: one.owes.clone(),
@@ -205,6 +207,7 @@ fn rows(one: &Inspection) -> Option<String> {
 
 fn stopping(snapshot: &QuerySnapshot, reason: &str) -> String {
     match (snapshot.status.is_terminal(), snapshot.stop_confirmed) {
+        (true, true) if snapshot.never_sent => format!("{reason}; it was never sent to the engine"),
         (true, true) => format!("{reason}; the engine confirmed that it stopped"),
         (true, false) => reason.to_owned(),
         (false, _) => format!("{reason}; the engine has not confirmed yet"),

@@ -470,12 +470,13 @@ async fn cancel(queries: &Queries) -> Finding {
                 "Run doctor again.",
             )
         }
-        CancelReason::AlreadyCompleted | CancelReason::Requested | CancelReason::Unconfirmed => {
-            Finding::warning(
-                "not_confirmed",
-                format!("the stop was asked for; the statement is {}", canceled.snapshot.status),
-                "Run doctor again with a longer --patience.",
-            )
-        }
+        CancelReason::AlreadyCompleted
+        | CancelReason::NeverSent
+        | CancelReason::Requested
+        | CancelReason::Unconfirmed => Finding::warning(
+            "not_confirmed",
+            format!("the stop was asked for; the statement is {}", canceled.snapshot.status),
+            "Run doctor again with a longer --patience.",
+        ),
     }
 }

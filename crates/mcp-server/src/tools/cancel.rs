@@ -29,9 +29,9 @@ struct Arguments {
 struct Answer {
     #[serde(flatten)]
     query: QueryFacts,
-    /// It stopped, by the engine's own word.
+    /// Nothing of it runs any more.
     canceled: bool,
-    #[schemars(extend("enum" = ["canceled", "requested", "already_completed", "already_canceled", "refused", "unconfirmed"]))]
+    #[schemars(extend("enum" = ["canceled", "never_sent", "requested", "already_completed", "already_canceled", "refused", "unconfirmed"]))]
     reason: &'static str,
 }
 

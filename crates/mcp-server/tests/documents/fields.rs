@@ -54,7 +54,7 @@ pub(crate) const MEANINGS: &[(&str, &str)] = &[
     ("export_format", "How it is written."),
     ("export_rows", "Rows in it so far."),
     ("export_bytes", "Its length so far."),
-    ("canceled", "The query is stopped, by the engine's own word."),
+    ("canceled", "Nothing of the query runs any more: the engine said so, or never had it."),
     ("reason", "What the request achieved."),
     ("queries", "The queries, newest first."),
     ("queries[].query_id", "The query."),

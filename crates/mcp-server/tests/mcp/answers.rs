@@ -219,6 +219,21 @@ async fn a_cancel_says_what_the_engine_said() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_cancel_of_what_still_waits_in_line_claims_no_word_of_the_engine() {
+    let config = RegistryConfig { max_running: 1, ..RegistryConfig::default() };
+    let settings = Settings { deduplicate: false, ..Settings::default() };
+    let world = World::with(crate::world::engine(), settings, config).await;
+    let submit = || world.call("async_execute_query", json!({"sql": "select endless", "wait_seconds": 1}));
+    submit().await;
+    let id = json!({"query_id": submit().await.str("query_id")});
+    let canceled = world.call("query_cancel", id.clone()).await;
+    assert_eq!((canceled.facts["canceled"].clone(), canceled.str("reason")), (json!(true), "never_sent"));
+    assert!(!canceled.text.contains("confirmed"), "{}", canceled.text);
+    let status = world.call("query_status", id).await;
+    assert!(status.str("message").contains("before it was sent to the engine"), "{}", status.text);
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_list_shows_the_latest_and_tells_of_more() {
     let world = World::new().await;
     for n in 0..4 {

@@ -38,6 +38,7 @@ async fn query(status: QueryStatus) -> QuerySnapshot {
     snapshot.created_at = START;
     snapshot.finished_at = status.is_terminal().then_some(START + Duration::from_secs(42));
     snapshot.queue_position = None;
+    snapshot.never_sent = false;
     snapshot
 }
 
@@ -97,7 +98,9 @@ async fn the_states_are_said_as_reviewed() {
     let mut canceled = query(QueryStatus::Canceled).await;
     canceled.stop_confirmed = true;
     say("canceled", &canceled);
-    canceled.stop_confirmed = false;
+    canceled.never_sent = true;
+    say("canceled before it was sent", &canceled);
+    (canceled.stop_confirmed, canceled.never_sent) = (false, false);
     say("canceled without a word", &canceled);
     say("timeout", &failed(query(QueryStatus::Timeout).await, ErrorKind::Timeout, "stopped after 42 s"));
     assert_snapshot("states.txt", &out);

@@ -204,7 +204,9 @@ fn what_an_earlier_submission_may_still_do_is_not_taken_back_with_a_later_one() 
 
 #[test]
 fn t6_what_was_never_sent_is_stopped_at_once_and_owes_nothing() {
-    Life::accepted().stopping().ended_as(QueryStatus::Canceled, true);
+    let canceled = Life::accepted().stopping();
+    canceled.ended_as(QueryStatus::Canceled, true);
+    assert!(canceled.record.is_unsent());
     let timed_out = Life::accepted().on(Event::StopRequested(StopReason::Timeout));
     timed_out.ended_as(QueryStatus::Timeout, true);
     assert_eq!(timed_out.record.error.unwrap().kind, ErrorKind::Timeout);
@@ -242,8 +244,10 @@ fn t7b_a_look_that_began_before_the_wish_is_no_attempt_to_stop() {
 }
 
 #[test]
-fn a_statement_that_never_arrived_ends_without_a_debt() {
-    Life::sent().stopping().on(Event::LookedUp(Lookup::NeverArrived)).ended_as(QueryStatus::Canceled, true);
+fn a_statement_that_never_arrived_ends_without_a_debt_and_as_never_sent() {
+    let canceled = Life::sent().stopping().on(Event::LookedUp(Lookup::NeverArrived));
+    canceled.ended_as(QueryStatus::Canceled, true);
+    assert!(canceled.record.is_unsent() && canceled.record.posts.tries() == 1);
     let failed = Life::sent().on(Event::LookedUp(Lookup::NeverArrived));
     assert_eq!((failed.status(), failed.owes()), (QueryStatus::Failed, false));
 }
