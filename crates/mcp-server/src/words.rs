@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use registry_core::clock::Timestamp;
 use registry_core::error::ErrorKind;
-use registry_core::options::QueryContext;
+use registry_core::options::{Priority, QueryContext, QueryOptions};
 use registry_core::record::{LostRows, StopReason};
 use registry_core::registry::{CancelReason, Joined};
 use registry_core::results::Truncation;
@@ -305,6 +305,23 @@ pub fn joined(joined: Joined) -> &'static str {
         Joined::SameKey => "an earlier query has the same idempotency_key",
         Joined::Identical => "an identical statement is still running",
     }
+}
+
+/// What of `asked` does not hold for the earlier query that stands for the request and runs with other settings.
+pub fn own_settings(asked: &QueryOptions, runs_with: &QueryOptions) -> Option<String> {
+    let limit = (asked.query_timeout != runs_with.query_timeout).then(|| match runs_with.query_timeout {
+        Some(limit) => format!("a time limit of {}", span(limit)),
+        None => "the server's time limit".to_owned(),
+    });
+    let priority = (asked.priority != runs_with.priority).then(|| match runs_with.priority {
+        Priority::High => "high priority".to_owned(),
+        Priority::Medium => "medium priority".to_owned(),
+        Priority::Low => "low priority".to_owned(),
+    });
+    let own: Vec<String> = limit.into_iter().chain(priority).collect();
+    (!own.is_empty()).then(|| {
+        format!("It keeps the settings it was started with: {}. For others, cancel it first.", own.join(", "))
+    })
 }
 
 /// A retention as a person says it: `24 hours`, `90 minutes`.

@@ -131,7 +131,8 @@ pub struct QueryRequest {
     pub client: Option<String>,
     /// A repeat with the same key returns the first query instead of starting another.
     pub idempotency_key: Option<String>,
-    /// Return an identical statement of this process that is still running instead of starting another.
+    /// Return an identical statement of this process that is still running instead of starting another, whatever its
+    /// time limit and priority.
     pub deduplicate: bool,
     /// How to run it.
     pub options: QueryOptions,

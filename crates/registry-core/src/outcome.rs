@@ -1,6 +1,7 @@
 //! What the registry's calls return.
 
 use crate::id::QueryId;
+use crate::options::QueryOptions;
 use crate::results::{ColumnMeta, CutCell, Row, Truncation};
 use crate::snapshot::QuerySnapshot;
 
@@ -11,6 +12,8 @@ pub struct Accepted {
     pub snapshot: QuerySnapshot,
     /// Set when an earlier query stands for the request.
     pub joined: Option<Joined>,
+    /// The settings that it runs with: not those asked for where an earlier query stands for the request.
+    pub options: QueryOptions,
 }
 
 /// Why an earlier query stands for a request.

@@ -410,7 +410,9 @@ async fn accept(shared: Arc<Shared>, connection: Arc<Connection>, request: Query
             let query = shared.records.adopt(record);
             query.span().in_scope(|| log_acceptance(&query));
             driver::start(&shared, &connection, Arc::clone(&query), place);
-            return Ok(Accepted { snapshot: shared.view(&*seen(&query)?).await, joined: None });
+            let record = seen(&query)?;
+            let options = record.options.clone();
+            return Ok(Accepted { snapshot: shared.view(&record).await, joined: None, options });
         }
         (Inserted::SameKey(existing), _) => (existing, Joined::SameKey),
         (Inserted::Identical(existing), _) => (existing, Joined::Identical),
@@ -425,7 +427,8 @@ async fn accept(shared: Arc<Shared>, connection: Arc<Connection>, request: Query
     }
     shared.metrics.joined.add_one();
     tracing::info!(query_id = %existing.id, "an earlier query stands for the new one");
-    Ok(Accepted { snapshot: shared.view(&existing).await, joined: Some(joined) })
+    let snapshot = shared.view(&existing).await;
+    Ok(Accepted { snapshot, joined: Some(joined), options: existing.options })
 }
 
 /// The text itself may hold what is nobody's business, so it is told only to those who ask for details.

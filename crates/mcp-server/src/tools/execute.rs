@@ -152,7 +152,8 @@ pub(super) async fn call(call: &Call, arguments: Option<JsonObject>) -> Result<C
         Permit::Run { reads } => request.deduplicate &= reads,
         Permit::AskFirst(question) => return Ok((*question).into()),
     }
-    let Accepted { snapshot, joined } = match registry.execute_query(request).await {
+    let asked = request.options.clone();
+    let Accepted { snapshot, joined, options } = match registry.execute_query(request).await {
         Ok(accepted) => accepted,
         Err(error) => return Err(call.failed(registry, &error).await),
     };
@@ -171,7 +172,9 @@ pub(super) async fn call(call: &Call, arguments: Option<JsonObject>) -> Result<C
     query.waited(patience.clamped_to);
     if let Some(joined) = joined {
         let because = words::joined(joined);
-        query.message = format!("No new query was started, because {because}. {}", query.message);
+        let own = words::own_settings(&asked, &options).filter(|_| !snapshot.status.is_terminal());
+        let own = own.map(|own| format!("{own} ")).unwrap_or_default();
+        query.message = format!("No new query was started, because {because}. {own}{}", query.message);
     }
     let answer = Answer {
         query,

@@ -165,6 +165,27 @@ async fn identical_statements_are_joined_and_the_answer_says_why() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_repeat_with_other_settings_is_joined_and_told_which_ones_hold() {
+    let world = World::new().await;
+    let submit = |more: serde_json::Value| {
+        let mut arguments = json!({"sql": "select endless", "wait_seconds": 0, "timeout_seconds": 60});
+        arguments.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        world.call("async_execute_query", arguments)
+    };
+    let first = submit(json!({})).await;
+    let longer = submit(json!({"timeout_seconds": 600, "priority": "high"})).await;
+    let more_rows = submit(json!({"max_rows": 5000})).await;
+    for joined in [&longer, &more_rows] {
+        assert_eq!(joined.str("query_id"), first.str("query_id"));
+    }
+    let told =
+        "settings it was started with: a time limit of 60 s, medium priority. For others, cancel it first.";
+    assert!(longer.text.contains(told), "{}", longer.text);
+    assert!(!more_rows.text.contains("settings"), "{}", more_rows.text);
+    assert_eq!(world.engine.all_executions(), 1);
+}
+
+#[tokio::test(start_paused = true)]
 async fn statements_that_may_write_are_never_joined() {
     let settings = Settings { deduplicate: false, ..Settings::default() };
     let world = World::with(crate::world::engine(), settings, RegistryConfig::default()).await;

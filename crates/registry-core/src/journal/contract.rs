@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::*;
-use crate::options::QueryRequest;
+use crate::options::{Priority, QueryOptions, QueryRequest};
 use crate::record::{EngineFacts, Intent, Obligation, StopReason};
 
 /// Runs every claim below against a journal of its own.
@@ -19,6 +19,7 @@ macro_rules! keeps_the_contract {
             a_key_is_free_again_once_its_record_is_forgotten,
             an_identical_running_query_of_this_process_stands_for_the_new_one,
             nothing_is_added_when_only_an_earlier_record_will_do,
+            settings_that_change_no_result_leave_a_statement_identical,
             what_is_not_identical_does_not_stand_for_the_new_one,
             the_oldest_of_several_identical_queries_stands_for_the_new_one,
             a_list_is_newest_first_and_bounded,
@@ -183,11 +184,28 @@ pub(super) fn nothing_is_added_when_only_an_earlier_record_will_do(journal: &dyn
     assert_eq!(journal.insert(&repeat, &unique), Ok(Inserted::Identical(Box::new(first))));
 }
 
+pub(super) fn settings_that_change_no_result_leave_a_statement_identical(journal: &dyn Journal) {
+    let owner = InstanceId::generate();
+    let first = QueryRecord { row_ceiling: Some(10), ..record_of(owner, "select 1") };
+    add(journal, &first);
+    let unique = Uniqueness { identical_running: Some(owner), ..Uniqueness::default() };
+    let options = || first.options.clone();
+    for options in [
+        QueryOptions { query_timeout: Some(TTL), ..options() },
+        QueryOptions { max_inline_rows: 7, ..options() },
+        QueryOptions { priority: Priority::Low, ..options() },
+        QueryOptions { poll_interval: TTL, ..options() },
+    ] {
+        let repeat = QueryRecord { options, row_ceiling: Some(9), ..record_of(owner, "select 1") };
+        assert_eq!(journal.insert(&repeat, &unique), Ok(Inserted::Identical(Box::new(first.clone()))));
+    }
+}
+
 pub(super) fn what_is_not_identical_does_not_stand_for_the_new_one(journal: &dyn Journal) {
     let owner = InstanceId::generate();
-    let base = || record_of(owner, "select 1");
-    let mut other_options = base();
-    other_options.options.max_inline_rows += 1;
+    let base = || QueryRecord { row_ceiling: Some(10), ..record_of(owner, "select 1") };
+    let mut other_context = base();
+    other_context.options.context.schema = Some("OTHER".to_owned());
     for different in [
         record_of(InstanceId::generate(), "select 1"),
         record_of(owner, "select 1 "),
@@ -195,7 +213,8 @@ pub(super) fn what_is_not_identical_does_not_stand_for_the_new_one(journal: &dyn
         QueryRecord { status: QueryStatus::Succeeded, ..base() },
         QueryRecord { intent: Some(Intent { reason: StopReason::User, at: NOW }), ..base() },
         QueryRecord { forgotten: true, ..base() },
-        other_options,
+        QueryRecord { row_ceiling: Some(9), ..base() },
+        other_context,
     ] {
         add(journal, &different);
     }

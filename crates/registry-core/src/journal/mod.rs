@@ -65,14 +65,15 @@ pub trait Journal: fmt::Debug + Send + Sync + 'static {
 /// Which records may stand for a new one.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Uniqueness {
-    /// An unfinished record with the same statement, connection and options, owned by this process and not to be
-    /// stopped, stands for the new one.
+    /// An unfinished record with the same statement, connection and context, owned by this process and not to be
+    /// stopped, stands for the new one if it keeps at least as many rows.
     pub identical_running: Option<InstanceId>,
     /// Add nothing: only look for a record that stands for the new one.
     pub refuse_new: bool,
 }
 
-/// Whether `stored` does what `new` would do, under `owner`, to its natural end.
+/// Whether `stored` does what `new` would do, under `owner`, to its natural end. How long it may take, when its turn
+/// comes and how many rows an answer carries makes no other result of it.
 fn is_identical(stored: &QueryRecord, new: &QueryRecord, owner: InstanceId) -> bool {
     !stored.is_terminal()
         && !stored.forgotten
@@ -80,7 +81,13 @@ fn is_identical(stored: &QueryRecord, new: &QueryRecord, owner: InstanceId) -> b
         && stored.lease.owner == owner
         && stored.connection == new.connection
         && stored.sql == new.sql
-        && stored.options == new.options
+        && stored.options.context == new.options.context
+        && keeps_as_many_rows(stored, new)
+}
+
+/// The ceiling is told to the engine, and may have been lower before a restart.
+fn keeps_as_many_rows(stored: &QueryRecord, new: &QueryRecord) -> bool {
+    stored.row_ceiling.is_none_or(|kept| new.row_ceiling.is_some_and(|wanted| kept >= wanted))
 }
 
 /// Whether nobody has written `stored` since it was read as `before`.
