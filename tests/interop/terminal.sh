@@ -35,6 +35,9 @@ export SNOWFLAKE_CONNECTIONS_TEST_ACCOUNT=acme-test SNOWFLAKE_CONNECTIONS_TEST_U
 export SNOWFLAKE_CONNECTIONS_TEST_HOST=127.0.0.1 SNOWFLAKE_CONNECTIONS_TEST_PORT=$port
 export SNOWFLAKE_CONNECTIONS_TEST_PROTOCOL=http SNOWFLAKE_CONNECTIONS_TEST_API=sql
 export SNOWFLAKE_CONNECTIONS_TEST_AUTHENTICATOR=PROGRAMMATIC_ACCESS_TOKEN SNOWFLAKE_CONNECTIONS_TEST_TOKEN=token
+export SNOWFLAKE_CONNECTIONS_BAD_ACCOUNT=acme-test SNOWFLAKE_CONNECTIONS_BAD_USER=ada
+export SNOWFLAKE_CONNECTIONS_BAD_HOST=127.0.0.1 SNOWFLAKE_CONNECTIONS_BAD_PORT=1
+export SNOWFLAKE_CONNECTIONS_BAD_PROTOCOL=http SNOWFLAKE_CONNECTIONS_BAD_PASSWORD=password
 endless='$endless'
 q() { '$binary' "\$@"; }
 END
@@ -87,6 +90,14 @@ until_shown 'the progress line later' '^running: 3(\.[0-9])? s'
 [ "$(lines_with '^running')" = 1 ] || fail 'the progress line is not written over itself'
 until_shown 'the end by the time limit' '^code 5$'
 shows_not 'a progress line that is cleared' '^running'
+
+# An engine out of reach is told on that line, and by no line of a log.
+clear_screen
+type_in 'q run "select 1" --connection bad=snowflake --timeout 4s; echo "code $?"'
+until_shown 'the reason in the progress line' '^pending: [23](\.[0-9])? s, engine out of reach: .*…$'
+shows_not 'a line of the log' 'the engine cannot be reached; it is tried again'
+until_shown 'the end out of reach' '^code 6$'
+shows_not 'a progress line that is cleared' '^pending'
 
 # A query that waits for its place says so.
 clear_screen

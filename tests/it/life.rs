@@ -284,6 +284,25 @@ async fn an_engine_that_stays_out_of_reach_fails_the_query_in_the_end_and_nothin
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_time_limit_holds_to_the_second_while_the_engine_is_out_of_reach_and_the_end_says_so() {
+    for seconds in [1, 3, 5, 7, 60] {
+        let world = World::around(ScriptedBackend::remote());
+        world.engine.always(Fault::OpenFails);
+        let registry = world.open().await;
+        let limit = Duration::from_secs(seconds);
+        let options = QueryOptions { query_timeout: Some(limit), ..QueryOptions::default() };
+        let request = QueryRequest { options, ..QueryRequest::new("select 1") };
+        let id = registry.execute_query(request).await.unwrap().snapshot.query_id;
+        let snapshot = end_of(&registry, id).await;
+        let took = snapshot.finished_at.unwrap().since(snapshot.created_at);
+        assert!(took >= limit && took < limit + Duration::from_secs(1), "{limit:?} took {took:?}");
+        assert_eq!((snapshot.status, snapshot.deadline_exceeded), (QueryStatus::Timeout, false));
+        assert_eq!(snapshot.error.unwrap().kind, ErrorKind::Unavailable);
+        world.close(registry).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_engine_that_comes_back_in_time_runs_the_query() {
     let world = World::around(ScriptedBackend::remote());
     world.engine.times(3, Fault::OpenFails);

@@ -35,7 +35,12 @@ fn main() -> ExitCode {
 
 async fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
     let command = cli.command.unwrap_or(Command::Serve);
-    let quiet = if matches!(command, Command::Serve) { "info" } else { "warn" };
+    let quiet = match command {
+        Command::Serve => "info",
+        // The progress line says why the engine cannot be reached.
+        Command::Run(_) if stdio::stderr_is_terminal() => "warn,registry_core::records=error",
+        _ => "warn",
+    };
     logging::start(cli.global.logging.log_level.as_deref(), quiet, cli.global.logging.log_format)?;
     if let Command::Completions(args) = command {
         return Ok(commands::completions::completions(args).await);

@@ -34,9 +34,11 @@ pub fn state(snapshot: &QuerySnapshot, now: Timestamp) -> String {
     match snapshot.status {
         QueryStatus::Pending => match snapshot.queue_position {
             Some(place) => format!("Query {id} waits for a free place, number {place} in line ({time})."),
-            None => format!("Query {id} is being started ({time})."),
+            None => format!("Query {id} is being started ({time}).{}", out_of_reach(snapshot)),
         },
-        QueryStatus::Running => format!("Query {id} is running ({time}{}).", rows_so_far(snapshot)),
+        QueryStatus::Running => {
+            format!("Query {id} is running ({time}{}).{}", rows_so_far(snapshot), out_of_reach(snapshot))
+        }
         QueryStatus::Succeeded => {
             format!("Query {id} succeeded in {time}{}.{}", rows_in_all(snapshot), rows_lost(snapshot))
         }
@@ -57,6 +59,9 @@ pub fn state(snapshot: &QuerySnapshot, now: Timestamp) -> String {
 /// The state of a waiting query without its id: short, because clients show it beside a spinner.
 pub fn progress(snapshot: &QuerySnapshot, now: Timestamp) -> String {
     let time = span(snapshot.elapsed(now));
+    if let Some(error) = &snapshot.unreachable {
+        return format!("{}: {time}, engine out of reach: {}", snapshot.status, error.message);
+    }
     match snapshot.queue_position {
         Some(place) => format!("{}: {time}, number {place} in line", snapshot.status),
         None => format!("{}: {time}{}", snapshot.status, rows_so_far(snapshot)),
@@ -68,6 +73,13 @@ fn rows_so_far(snapshot: &QuerySnapshot) -> String {
         0 => String::new(),
         rows => format!(", {rows} rows so far"),
     }
+}
+
+fn out_of_reach(snapshot: &QuerySnapshot) -> String {
+    let error = snapshot.unreachable.as_ref();
+    error
+        .map(|e| format!(" The engine cannot be reached: {}", crate::answer::short(&e.message)))
+        .unwrap_or_default()
 }
 
 fn rows_in_all(snapshot: &QuerySnapshot) -> String {
@@ -125,21 +137,22 @@ pub fn next(snapshot: &QuerySnapshot) -> Option<String> {
             "It waits until the engine can be reached, and is tried again by itself. Tell the user what \
              engine_unreachable says if that goes on; to give up, call query_cancel with query_id {id}."
         )),
+        QueryStatus::Running if snapshot.unreachable.is_some() => Some(
+            "As far as is known it goes on at the engine, which is asked again by itself. Tell the user what \
+             engine_unreachable says if that goes on. Do not resubmit the query."
+                .to_owned(),
+        ),
         QueryStatus::Pending | QueryStatus::Running => Some(format!(
             "Still running normally. Call query_result with query_id {id}; it waits for you. Do not resubmit the query."
         )),
         QueryStatus::Succeeded if snapshot.lost_rows.is_some() => Some(RUN_AGAIN.to_owned()),
         QueryStatus::Succeeded => Some(format!("Call query_result with query_id {id} to read the rows.")),
-        QueryStatus::Failed => {
+        QueryStatus::Failed | QueryStatus::Timeout => {
             Some(after_failure(snapshot.error.as_ref().map(|error| error.kind)).to_owned())
         }
         QueryStatus::Canceled => {
             Some("Call async_execute_query again if the result is still wanted.".to_owned())
         }
-        QueryStatus::Timeout => Some(
-            "Make the statement read less, or call async_execute_query again with a larger timeout_seconds."
-                .to_owned(),
-        ),
     }
 }
 
@@ -175,12 +188,12 @@ pub fn after_failure(kind: Option<ErrorKind>) -> &'static str {
         Some(ErrorKind::RemoteLost | ErrorKind::SubmitLost) => {
             "It is not known whether the statement took effect. Check that first if it writes, then run it again."
         }
+        Some(ErrorKind::Unavailable) => {
+            "Call async_execute_query again; if it fails like this again, tell the user what the message says, and \
+             that async-query-mcp doctor checks the connection."
+        }
         Some(
-            ErrorKind::Unavailable
-            | ErrorKind::Throttled
-            | ErrorKind::EngineStopped
-            | ErrorKind::ResultFetch
-            | ErrorKind::ResultStore,
+            ErrorKind::Throttled | ErrorKind::EngineStopped | ErrorKind::ResultFetch | ErrorKind::ResultStore,
         ) => "Call async_execute_query again; the same statement may succeed now.",
         Some(ErrorKind::Protocol | ErrorKind::Internal) | None => {
             "Tell the user; the server's log on stderr says more."
@@ -192,12 +205,12 @@ pub fn after_failure(kind: Option<ErrorKind>) -> &'static str {
 pub fn for_a_person(kind: ErrorKind) -> Option<&'static str> {
     match kind {
         ErrorKind::Timeout => Some("Give it longer with --timeout, or --max-timeout."),
+        ErrorKind::Unavailable => Some("Check the connection with: async-query-mcp doctor"),
         ErrorKind::Sql
         | ErrorKind::Refused
         | ErrorKind::Permission
         | ErrorKind::Authentication
         | ErrorKind::Configuration
-        | ErrorKind::Unavailable
         | ErrorKind::Throttled
         | ErrorKind::ResourceLimit
         | ErrorKind::CanceledExternally

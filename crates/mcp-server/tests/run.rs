@@ -126,3 +126,14 @@ fn an_interruption_before_the_statement_was_sent_claims_no_word_of_the_engine() 
         "{rest}"
     );
 }
+
+#[test]
+fn a_time_limit_without_an_engine_within_reach_names_the_engine_and_a_way_to_look() {
+    let output = unreachable(&["--timeout", "1s"]).output().unwrap();
+    let told = err(&output);
+    for part in ["could not be reached within 1 s", "async-query-mcp doctor"] {
+        assert!(told.contains(part), "{part:?} is missing in {told}");
+    }
+    assert!(!told.contains("--timeout"), "{told}");
+    assert_eq!(output.status.code(), Some(6), "{told}");
+}

@@ -343,9 +343,7 @@ impl Driver {
     /// Time until we stop what the engine did not; without end when a stop is under way already.
     fn time_to_deadline(&self) -> Result<Duration, End> {
         let record = self.record()?;
-        let strike =
-            record.deadline_at.map(|deadline| deadline + self.shared.records.timing().deadline_grace);
-        Ok(match (strike, record.intent) {
+        Ok(match (self.shared.records.timing().strikes_at(&record), record.intent) {
             (Some(strike), None) => strike.since(self.shared.config.clock.now()),
             _ => Duration::from_secs(u64::from(u32::MAX)),
         })

@@ -143,7 +143,7 @@ pub struct QuerySnapshot {
     pub cancel_refused: Option<ErrorInfo>,
     /// Why the engine cannot be reached at present.
     pub unreachable: Option<ErrorInfo>,
-    /// The time limit passed before the end, whichever end it was.
+    /// The time limit of what was sent passed before the end, whichever end it was.
     pub deadline_exceeded: bool,
 }
 
@@ -192,7 +192,8 @@ impl QuerySnapshot {
             never_sent: record.is_unsent(),
             cancel_refused: record.cancel.refused.clone(),
             unreachable: record.unreachable.clone(),
-            deadline_exceeded: record.deadline_at.is_some_and(|deadline| ended >= deadline),
+            deadline_exceeded: !record.is_unsent()
+                && record.deadline_at.is_some_and(|deadline| ended >= deadline),
         }
     }
 

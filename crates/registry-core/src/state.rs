@@ -458,9 +458,14 @@ impl Draft<'_> {
         effects
     }
 
+    /// T6: where nothing was sent, more time would not have helped, but an engine within reach.
     fn timeout_error(&self) -> ErrorInfo {
         let limit = seconds(self.timing.time_limit(&self.record));
         let message = match &self.record.unreachable {
+            Some(cause) if self.record.is_unsent() => {
+                let message = format!("the engine could not be reached within {limit} s: {}", cause.message);
+                return ErrorInfo { message, ..cause.clone() };
+            }
             Some(cause) => format!(
                 "stopped by its time limit of {limit} s while the engine could not be reached: {}",
                 cause.message

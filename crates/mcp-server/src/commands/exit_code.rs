@@ -66,7 +66,9 @@ impl ExitCode {
             QueryStatus::Succeeded => Self::Success,
             QueryStatus::Failed => snapshot.error.as_ref().map_or(Self::Failed, |error| of_kind(error.kind)),
             QueryStatus::Canceled => Self::Canceled,
-            QueryStatus::Timeout => Self::TimedOut,
+            QueryStatus::Timeout => {
+                snapshot.error.as_ref().map_or(Self::TimedOut, |error| of_kind(error.kind))
+            }
         }
     }
 }

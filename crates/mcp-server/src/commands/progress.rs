@@ -7,6 +7,7 @@ use registry_core::error::RegistryError;
 use registry_core::id::QueryId;
 use unicode_width::UnicodeWidthStr;
 
+use super::terminal;
 use crate::call::now;
 use crate::stdio;
 use crate::visible::visible;
@@ -53,8 +54,10 @@ impl ProgressLine {
         ended
     }
 
+    /// A line that wraps could not be written over.
     async fn show(&mut self, text: &str) {
-        let width = visible(text).width();
+        let text = &terminal::cut(&visible(text), terminal::columns().saturating_sub(1));
+        let width = text.width();
         let padding = self.width.saturating_sub(width);
         self.width = width;
         stdio::redraw(text, padding).await;

@@ -3,6 +3,7 @@
 use clap::{Args, ValueEnum};
 use crossterm::terminal;
 use registry_core::snapshot::QueryStatus;
+use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 use crate::stdio;
 
@@ -77,6 +78,32 @@ pub(super) fn size() -> Option<(usize, usize)> {
         .filter(|size| size.0 > 0 && size.1 > 0)
 }
 
+/// Columns of the terminal that stderr is.
+pub(super) fn columns() -> usize {
+    terminal::size()
+        .ok()
+        .map(|(columns, _)| usize::from(columns))
+        .filter(|&columns| columns > 0)
+        .unwrap_or(80)
+}
+
+/// The text, or its beginning and `…`, in no more than `width` columns.
+pub(super) fn cut(text: &str, width: usize) -> String {
+    if text.width() <= width {
+        return text.to_owned();
+    }
+    let (mut out, mut used) = (String::new(), 1);
+    for c in text.chars() {
+        used += c.width().unwrap_or(0);
+        if used > width {
+            break;
+        }
+        out.push(c);
+    }
+    out.push('…');
+    out
+}
+
 /// While it lives, keys come one by one and the screen is a second one, which is given back at the end.
 #[derive(Debug)]
 pub(super) struct Screen {
@@ -120,5 +147,19 @@ impl Drop for Screen {
             // A terminal that is gone needs no mending.
             let _ = terminal::disable_raw_mode();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cut_text_is_never_wider_than_its_place() {
+        assert_eq!(cut("select", 6), "select");
+        assert_eq!(cut("select 1", 6), "selec…");
+        assert_eq!(cut("東京都庁", 5), "東京…");
+        assert_eq!(cut("東京都庁", 6), "東京…");
+        assert_eq!(cut("ab", 1), "…");
     }
 }

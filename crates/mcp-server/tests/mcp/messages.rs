@@ -73,6 +73,14 @@ async fn the_states_are_said_as_reviewed() {
     say("running", &running);
     running.stored_rows = 3400;
     say("running with rows", &running);
+    let down = ErrorInfo::new(ErrorKind::Unavailable, "connection refused");
+    let mut waiting = query(QueryStatus::Pending).await;
+    waiting.unreachable = Some(down.clone());
+    say("pending, the engine out of reach", &waiting);
+    assert_eq!(words::progress(&waiting, now), "pending: 42 s, engine out of reach: connection refused");
+    let mut unheard = running.clone();
+    unheard.unreachable = Some(down.clone());
+    say("running, the engine out of reach", &unheard);
     running.stop_reason = Some(registry_core::record::StopReason::User);
     say("being stopped", &running);
     let mut succeeded = query(QueryStatus::Succeeded).await;
@@ -103,6 +111,14 @@ async fn the_states_are_said_as_reviewed() {
     (canceled.stop_confirmed, canceled.never_sent) = (false, false);
     say("canceled without a word", &canceled);
     say("timeout", &failed(query(QueryStatus::Timeout).await, ErrorKind::Timeout, "stopped after 42 s"));
+    say(
+        "timeout, nothing was sent",
+        &failed(
+            query(QueryStatus::Timeout).await,
+            ErrorKind::Unavailable,
+            "the engine could not be reached within 42 s",
+        ),
+    );
     assert_snapshot("states.txt", &out);
 }
 

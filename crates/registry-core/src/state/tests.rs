@@ -213,6 +213,24 @@ fn t6_what_was_never_sent_is_stopped_at_once_and_owes_nothing() {
 }
 
 #[test]
+fn t6_a_time_limit_without_an_engine_within_reach_blames_the_engine_and_waits_no_longer() {
+    let down = ErrorInfo { message: "refused".to_owned(), ..error(ErrorKind::Throttled) };
+    let life = Life::sent().on(Event::NotSent(down));
+    assert_eq!(life.timing.strikes_at(&life.record), Some(life.now + LIMIT));
+    let ended = life.on(Event::StopRequested(StopReason::Timeout));
+    ended.ended_as(QueryStatus::Timeout, true);
+    let told = ended.record.error.unwrap();
+    assert_eq!(told.kind, ErrorKind::Throttled);
+    assert_eq!(told.message, "the engine could not be reached within 600 s: refused");
+    let sent = Life::sent().on(unclear()).on(unclear()).on(unclear());
+    assert_eq!(
+        sent.timing.strikes_at(&sent.record),
+        Some(sent.now + LIMIT + sent.timing.deadline_grace),
+        "the engine may have it"
+    );
+}
+
+#[test]
 fn t7_a_stop_before_the_handle_looks_the_statement_up_and_never_sends_it_again() {
     let life = Life::sent().stopping();
     life.asks_for(&[Effect::WakeDriver]);

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::clock::Timestamp;
 use crate::record::QueryRecord;
 
 /// How long to try and to wait.
@@ -20,7 +21,7 @@ pub struct Timing {
     pub no_data_tolerance: u32,
     /// The limit for a query that names none.
     pub max_timeout: Duration,
-    /// The engine stops a statement by itself at its limit; past this much more, we do.
+    /// The engine stops a statement that it has by itself at its limit; past this much more, we do.
     pub deadline_grace: Duration,
 }
 
@@ -43,6 +44,12 @@ impl Timing {
     pub fn backoff_after(&self, tries: u32) -> Duration {
         let place = (tries.max(1) as usize - 1).min(self.backoff.len().saturating_sub(1));
         self.backoff.get(place).copied().unwrap_or_default()
+    }
+
+    /// When we stop a query for its time limit: nothing else would stop what the engine never had.
+    pub fn strikes_at(&self, record: &QueryRecord) -> Option<Timestamp> {
+        let grace = if record.is_unsent() { Duration::ZERO } else { self.deadline_grace };
+        record.deadline_at.map(|deadline| deadline + grace)
     }
 
     /// The time limit of a query, the ceiling included.

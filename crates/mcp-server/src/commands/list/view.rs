@@ -6,9 +6,9 @@ use registry_core::instance::Holder;
 use registry_core::record::sql_preview;
 use registry_core::snapshot::QueryStatus;
 use serde::Serialize;
-use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
+use unicode_width::UnicodeWidthStr;
 
-use crate::commands::terminal::Paint;
+use crate::commands::terminal::{Paint, cut};
 use crate::visible::visible;
 use crate::words::span;
 
@@ -170,35 +170,9 @@ fn line(
     out
 }
 
-/// The text, or its beginning and `…`, in no more than `width` columns.
-fn cut(text: &str, width: usize) -> String {
-    if text.width() <= width {
-        return text.to_owned();
-    }
-    let (mut out, mut used) = (String::new(), 1);
-    for c in text.chars() {
-        used += c.width().unwrap_or(0);
-        if used > width {
-            break;
-        }
-        out.push(c);
-    }
-    out.push('…');
-    out
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_cut_text_is_never_wider_than_its_place() {
-        assert_eq!(cut("select", 6), "select");
-        assert_eq!(cut("select 1", 6), "selec…");
-        assert_eq!(cut("東京都庁", 5), "東京…");
-        assert_eq!(cut("東京都庁", 6), "東京…");
-        assert_eq!(cut("ab", 1), "…");
-    }
 
     #[test]
     fn a_line_never_passes_the_edge_of_the_terminal() {
