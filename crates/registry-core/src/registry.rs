@@ -210,8 +210,8 @@ impl QueryRegistry {
         Err(rows_lost(query.id(), lost))
     }
 
-    /// Asks for the query to be stopped and waits up to `patience` for the engine's word, also for that on a statement
-    /// whose query ended without it.
+    /// Asks for the query to be stopped and waits up to `patience` for the engine's word, if anybody asks the engine;
+    /// also for its word on a statement whose query ended without one.
     pub async fn cancel(&self, id: QueryId, patience: Duration) -> Result<Canceled> {
         let query = self.query(id).await?;
         let before = seen(&query)?;
@@ -226,7 +226,7 @@ impl QueryRegistry {
         // The wish stands before the query is taken up, so what was never sent is not sent now.
         upkeep::take_over_one(&self.shared, &query, Taking::ToStop).await;
         let has_word = |record: &QueryRecord| record.is_terminal() || record.cancel.refused.is_some();
-        let after = self.once(&query, has_word, patience).await?;
+        let after = self.word(&query, has_word, patience).await?;
         Ok(self.canceled(achieved(&after), &after).await)
     }
 
@@ -241,13 +241,25 @@ impl QueryRegistry {
             return Ok(self.canceled(already(before), before).await);
         }
         upkeep::take_over_one(&self.shared, query, Taking::ToStop).await;
-        let after = self.once(query, |record| record.owes.is_empty(), patience).await?;
+        let after = self.word(query, |record| record.owes.is_empty(), patience).await?;
         Ok(self.canceled(achieved(&after), &after).await)
     }
 
     async fn canceled(&self, reason: CancelReason, record: &QueryRecord) -> Canceled {
         self.shared.metrics.record_cancel(reason);
         Canceled { reason, snapshot: self.shared.view(record).await }
+    }
+
+    /// The record once the engine's word is in it, or as it is when the patience is over. Whom nobody asks, gives no
+    /// word.
+    async fn word(
+        &self,
+        query: &Arc<LiveQuery>,
+        is_in: impl Fn(&QueryRecord) -> bool,
+        patience: Duration,
+    ) -> Result<Arc<QueryRecord>> {
+        let abandoned = upkeep::is_abandoned(&self.shared, query).await;
+        self.once(query, is_in, if abandoned { Duration::ZERO } else { patience }).await
     }
 
     /// The record once it is as awaited, or as it is when the patience is over.

@@ -188,9 +188,19 @@ pub(crate) async fn take_over_one(shared: &Arc<Shared>, query: &LiveQuery, takin
     if !record.needs_a_driver() || record.lease.owner == shared.instance() {
         return;
     }
-    let record = QueryRecord::clone(&record);
-    let holder = holders(shared, std::slice::from_ref(&record)).await.get(&record.lease.owner).copied();
-    take_from(shared, record, holder, taking).await;
+    let holder = holder(shared, &record).await;
+    take_from(shared, QueryRecord::clone(&record), holder, taking).await;
+}
+
+/// Whether the process that drove an unfinished query is gone and this one cannot go on with it.
+pub(crate) async fn is_abandoned(shared: &Arc<Shared>, query: &LiveQuery) -> bool {
+    let Some(record) = query.record().filter(|record| !record.is_terminal()) else { return false };
+    record.lease.owner != shared.instance() && holder(shared, &record).await == Some(Holder::Gone)
+}
+
+async fn holder(shared: &Arc<Shared>, record: &QueryRecord) -> Option<Holder> {
+    let found = holders(shared, &[record]).await;
+    found.get(&record.lease.owner).copied()
 }
 
 async fn take_from(shared: &Arc<Shared>, record: QueryRecord, holder: Option<Holder>, taking: Taking) {

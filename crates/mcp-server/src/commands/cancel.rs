@@ -36,7 +36,7 @@ pub struct CancelArgs {
     /// Cancel every query that has not ended.
     #[arg(long, conflicts_with = "queries")]
     all: bool,
-    /// How long the engine's word is waited for; without a time, until it comes [default: 10s].
+    /// How long the engine's word is waited for, if anybody can ask it; without a time, until it comes [default: 10s].
     #[arg(long, value_name = "TIME", num_args = 0..=1, default_missing_value = "31d",
           value_parser = crate::cli::values::time)]
     wait: Option<Duration>,
