@@ -188,4 +188,23 @@ type_in 'q list'
 until_shown 'a narrow list' '^QUERY'
 [ "$(pane | grep -c '^q_')" = "$("$binary" list --json | grep -o '"query_id"' | wc -l)" ] || fail 'a narrow list is wrapped'
 
+# What still runs is shown in a window that is too small for all.
+"$binary" run "$endless" --label oldest >/dev/null 2>&1 &
+query=$!
+until "$binary" list --json --status running | grep -q oldest; do
+  [ "$SECONDS" -lt 600 ] || fail 'the oldest query does not run'
+  sleep 0.1
+done
+for _ in {1..16}; do "$binary" run 'select 1' >/dev/null 2>&1; done
+tmux resize-window -t t -x 110 -y 15
+type_in 'q list --watch; echo "code $?"'
+until_shown 'the running query below the ended ones' 'running .*oldest'
+until_shown 'the number of the others' '^[0-9]+ more, for which this window has no lines'
+until_shown 'the head above them' '^[0-9]+ unfinished, [0-9]+ listed'
+key q
+until_shown 'the end of the small list' '^code 0$'
+# Not the statement that obeys no cancel, whose command is gone.
+"$binary" cancel --all >/dev/null || true
+wait "$query" || true
+
 echo "terminal: $passed looks at a terminal passed"

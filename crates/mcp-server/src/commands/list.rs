@@ -119,6 +119,11 @@ impl Found {
         Self { has_more: queries.len() < before, queries }
     }
 
+    /// Leaves out what is more than `most`: of those that have ended the oldest, then of the others. Tells how many.
+    fn fit(&mut self, most: usize) -> usize {
+        fit(&mut self.queries, most, |one| one.snapshot.status.is_terminal())
+    }
+
     fn text(&self, guest: &Guest, args: &ListArgs) -> String {
         if args.json {
             let queries = self.queries.iter().map(|one| Entry::of(one, now())).collect();
@@ -139,7 +144,44 @@ impl Found {
     }
 }
 
+/// Keeps the first ones in their order, those that have not ended before all others.
+fn fit<T>(queries: &mut Vec<T>, most: usize, has_ended: impl Fn(&T) -> bool) -> usize {
+    let before = queries.len();
+    let mut unfinished = queries.iter().filter(|one| !has_ended(one)).count().min(most);
+    let mut ended = most - unfinished;
+    queries.retain(|one| {
+        let left = if has_ended(one) { &mut ended } else { &mut unfinished };
+        let keeps = *left > 0;
+        *left = left.saturating_sub(1);
+        keeps
+    });
+    before - queries.len()
+}
+
 fn with_status(statuses: &[QueryStatus]) -> String {
     let words: Vec<&str> = statuses.iter().map(|status| status.as_str()).collect();
     if words.is_empty() { String::new() } else { format!(" with status {}", words.join(" or ")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::fit;
+
+    #[test]
+    fn what_has_not_ended_is_the_last_that_a_small_window_leaves_out() {
+        let listed = "eeUeUe";
+        for (most, kept, left_out) in [
+            (9, "eeUeUe", 0),
+            (6, "eeUeUe", 0),
+            (5, "eeUeU", 1),
+            (3, "eUU", 3),
+            (2, "UU", 4),
+            (1, "U", 5),
+            (0, "", 6),
+        ] {
+            let mut queries: Vec<char> = listed.chars().collect();
+            assert_eq!(fit(&mut queries, most, |one| *one == 'e'), left_out, "{most}");
+            assert_eq!(queries.iter().collect::<String>(), kept, "{most}");
+        }
+    }
 }

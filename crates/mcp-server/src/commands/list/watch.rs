@@ -45,12 +45,28 @@ async fn redraw(guest: &Guest, args: &ListArgs, screen: &Screen) -> Result<(), F
         ticks.tick().await;
         let found = Found::look(guest, args).await?;
         let (columns, lines) = terminal::size().unwrap_or((80, 24));
-        let mut frame = vec![head(&found, args, columns), String::new()];
-        frame.extend(found.text(guest, args).lines().map(str::to_owned));
         // A last line of its own would scroll the first one away.
-        frame.truncate(lines.saturating_sub(1));
+        let lines = lines.saturating_sub(1);
+        let mut frame = vec![head(&found, args, columns), String::new()];
+        frame.extend(body(found, guest, args, lines.saturating_sub(frame.len())));
+        frame.truncate(lines);
         screen.show(&frame).await?;
     }
+}
+
+/// The list in so many lines; what is left out is counted.
+fn body(mut found: Found, guest: &Guest, args: &ListArgs, lines: usize) -> Vec<String> {
+    let text = |found: &Found| found.text(guest, args).lines().map(str::to_owned).collect::<Vec<_>>();
+    let whole = text(&found);
+    if whole.len() <= lines {
+        return whole;
+    }
+    // Beside the heading and the last line; none at all would say that there are none.
+    let left_out = found.fit(lines.saturating_sub(2).max(1));
+    found.has_more = false;
+    let mut cut = text(&found);
+    cut.push(format!("{left_out} more, for which this window has no lines."));
+    cut
 }
 
 fn head(found: &Found, args: &ListArgs, columns: usize) -> String {
