@@ -47,8 +47,8 @@ pub enum Asking {
 pub struct Reply {
     /// What the person said.
     pub responses: Option<InputResponses>,
-    /// The ticket of the question.
-    pub ticket: Option<String>,
+    /// The question that its ticket stood for.
+    pub question: Option<OpenQuestion>,
 }
 
 /// Whether the statement may run.
@@ -74,14 +74,22 @@ pub struct Question<'a> {
 /// Questions that wait for their answer.
 #[derive(Debug, Default)]
 pub struct Confirmations {
-    open: Mutex<HashMap<String, Open>>,
+    open: Mutex<HashMap<String, OpenQuestion>>,
 }
 
+/// A question that waits for its answer.
 #[derive(Debug)]
-struct Open {
+pub struct OpenQuestion {
     client: Option<String>,
     arguments: JsonObject,
     until: Instant,
+}
+
+impl OpenQuestion {
+    /// Whether an answer to it, given at this moment, is about this call.
+    fn is_about(&self, client: Option<&str>, arguments: &JsonObject) -> bool {
+        self.until > Instant::now() && self.client.as_deref() == client && self.arguments == *arguments
+    }
 }
 
 impl Asking {
@@ -135,20 +143,18 @@ async fn by_request(
 }
 
 fn by_answer(call: &Call, reply: &Reply, question: Question<'_>) -> Result<Consent, ToolError> {
-    let confirmations = &call.shared.confirmations;
     let answer = reply.responses.as_ref().and_then(|responses| responses.get(FIELD));
-    if let Some(answer) =
-        answer.and_then(|answer| serde_json::from_value::<ElicitResult>(answer.clone()).ok())
-    {
+    if let Some(answer) = answer {
+        let answer: ElicitResult = serde_json::from_value(answer.clone()).map_err(|_| not_shown())?;
         let consent = decision(&answer)?;
-        let ticket = reply.ticket.as_deref().unwrap_or_default();
-        if confirmations.redeem(ticket, call.client.as_deref(), question.arguments) {
+        let asked = reply.question.as_ref();
+        if asked.is_some_and(|asked| asked.is_about(call.client.as_deref(), question.arguments)) {
             return Ok(consent);
         }
         tracing::warn!("a confirmation came with no valid ticket; the user is asked again");
     }
     let form = form(question).ok_or_else(impossible)?;
-    let ticket = confirmations.issue(call.client.clone(), question.arguments.clone());
+    let ticket = call.shared.confirmations.issue(call.client.clone(), question.arguments.clone());
     let request = InputRequest::Elicitation(ElicitRequest::new(form));
     let requests = [(FIELD.to_owned(), request)].into_iter().collect();
     Ok(Consent::AskedFor(Box::new(InputRequiredResult::new(Some(requests), Some(ticket)))))
@@ -188,26 +194,24 @@ impl Confirmations {
                 open.iter().min_by_key(|(_, question)| question.until).map(|(ticket, _)| ticket.clone());
             oldest.map(|ticket| open.remove(&ticket));
         }
-        open.insert(ticket.clone(), Open { client, arguments, until: now + PATIENCE });
+        open.insert(ticket.clone(), OpenQuestion { client, arguments, until: now + PATIENCE });
         ticket
     }
 
-    /// Whether `ticket` is good for this call. It is used up either way.
-    fn redeem(&self, ticket: &str, client: Option<&str>, arguments: &JsonObject) -> bool {
-        let question = self.lock().remove(ticket);
-        question.is_some_and(|question| {
-            question.until > Instant::now()
-                && question.client.as_deref() == client
-                && question.arguments == *arguments
-        })
+    /// The question that `ticket` stands for. Every call that brings a ticket uses it up, before anything is known
+    /// of the call or of the answer, so that no outcome leaves a ticket for another try.
+    pub fn take(&self, ticket: &str) -> Option<OpenQuestion> {
+        self.lock().remove(ticket)
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<String, Open>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<String, OpenQuestion>> {
         self.open.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 }
 
 const NOT_RUN: &str = "The statement writes and was not run";
+const RUN_BY_HAND: &str = "Do not try again. Show the statement to the user, who can run it with: async-query-mcp run --mode read-write \
+     \"SQL\"";
 
 fn too_long() -> ToolError {
     ToolError::new(format!(
@@ -222,16 +226,21 @@ fn impossible() -> ToolError {
         "{NOT_RUN}: a person must confirm it, and this client cannot ask its user (it does not support elicitation)."
     ))
     .with("error.type", "not_confirmed")
-    .next(
-        "Do not try again. Show the statement to the user, who can run it with: async-query-mcp run --mode \
-         read-write \"SQL\"",
-    )
+    .next(RUN_BY_HAND)
 }
 
 fn unanswered() -> ToolError {
     ToolError::new(format!("{NOT_RUN}: nobody confirmed it in time."))
         .with("error.type", "not_confirmed")
         .next("Ask the user whether the statement is wanted; if so, call the tool again and they are asked again.")
+}
+
+fn not_shown() -> ToolError {
+    ToolError::new(format!(
+        "{NOT_RUN}: a person must confirm it, and the client did not put the question to its user."
+    ))
+    .with("error.type", "not_confirmed")
+    .next(RUN_BY_HAND)
 }
 
 fn declined() -> ToolError {
@@ -253,15 +262,18 @@ mod tests {
         let confirmations = Confirmations::default();
         let delete = arguments("delete from t");
         let issue = || confirmations.issue(Some("a".to_owned()), delete.clone());
+        let good = |ticket: &str, client: &str, arguments: &JsonObject| {
+            confirmations.take(ticket).is_some_and(|question| question.is_about(Some(client), arguments))
+        };
         let ticket = issue();
-        assert!(confirmations.redeem(&ticket, Some("a"), &delete));
-        assert!(!confirmations.redeem(&ticket, Some("a"), &delete), "used twice");
-        assert!(!confirmations.redeem(&issue(), Some("b"), &delete), "another client");
-        assert!(!confirmations.redeem(&issue(), Some("a"), &arguments("drop table t")), "another statement");
-        assert!(!confirmations.redeem("x", Some("a"), &delete), "made up");
+        assert!(good(&ticket, "a", &delete));
+        assert!(!good(&ticket, "a", &delete), "used twice");
+        assert!(!good(&issue(), "b", &delete), "another client");
+        assert!(!good(&issue(), "a", &arguments("drop table t")), "another statement");
+        assert!(!good("x", "a", &delete), "made up");
         let late = issue();
         tokio::time::advance(PATIENCE).await;
-        assert!(!confirmations.redeem(&late, Some("a"), &delete), "too late");
+        assert!(!good(&late, "a", &delete), "too late");
     }
 
     #[tokio::test(start_paused = true)]
@@ -273,8 +285,8 @@ mod tests {
             tickets.push(confirmations.issue(None, delete.clone()));
             tokio::time::advance(Duration::from_millis(1)).await;
         }
-        assert!(!confirmations.redeem(&tickets[0], None, &delete));
-        assert!(confirmations.redeem(&tickets[1], None, &delete));
+        assert!(confirmations.take(&tickets[0]).is_none());
+        assert!(confirmations.take(&tickets[1]).is_some());
     }
 
     #[test]

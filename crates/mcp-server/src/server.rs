@@ -234,12 +234,14 @@ impl ServerHandler for Server {
         request: CallToolRequestParams,
         context: RequestContext<RoleServer>,
     ) -> Result<CallToolResponse, ErrorData> {
+        let ticket = request.request_state.as_deref();
+        let question = ticket.and_then(|ticket| self.shared.confirmations.take(ticket));
+        let reply = Reply { responses: request.input_responses, question };
         let Some(tool) = ToolName::find(&request.name) else {
             let known = ToolName::ALL.map(ToolName::as_str).join(", ");
             return Err(ErrorData::invalid_params(format!("tool not found; the tools are {known}"), None));
         };
         let started = Instant::now();
-        let reply = Reply { responses: request.input_responses, ticket: request.request_state };
         let call = Call::new(Arc::clone(&self.shared), &context, reply);
         let response = self.answer(tool, request.arguments, call).await;
         let failed = matches!(&response, CallToolResponse::Complete(result) if result.is_error == Some(true));

@@ -174,9 +174,21 @@ async fn question(client: &Client, sql: &str) -> String {
 
 async fn answer(client: &Client, sql: &str, ticket: &str) -> CallToolResponse {
     let yes = json!({ "action": "accept", "content": { "run_statement": true } });
-    let responses = [("run_statement".to_owned(), yes)].into_iter().collect();
-    let params = statement(sql).with_input_responses(responses).with_request_state(ticket);
-    client.call_tool_once(params).await.unwrap()
+    reply(client, statement(sql), yes, ticket).await
+}
+
+async fn reply(
+    client: &Client,
+    call: CallToolRequestParams,
+    answer: Value,
+    ticket: &str,
+) -> CallToolResponse {
+    let responses = [("run_statement".to_owned(), answer)].into_iter().collect();
+    client.call_tool_once(call.with_input_responses(responses).with_request_state(ticket)).await.unwrap()
+}
+
+fn asked_again(response: &CallToolResponse) -> bool {
+    matches!(response, CallToolResponse::InputRequired(_))
 }
 
 #[tokio::test]
@@ -184,7 +196,6 @@ async fn a_yes_holds_for_one_call_with_the_same_statement_alone() {
     let world = World::new().await;
     let person = Person::who_says(ElicitationAction::Accept, true);
     let client = client(&world, &person, true).await;
-    let asked_again = |response: &CallToolResponse| matches!(response, CallToolResponse::InputRequired(_));
 
     let ticket = question(&client, DELETE).await;
     assert!(asked_again(&answer(&client, "drop table orders", &ticket).await), "another statement");
@@ -196,4 +207,40 @@ async fn a_yes_holds_for_one_call_with_the_same_statement_alone() {
     assert!(!asked_again(&answer(&client, DELETE, &ticket).await));
     assert!(asked_again(&answer(&client, DELETE, &ticket).await), "used twice");
     assert_eq!(sent(&world), [DELETE]);
+}
+
+#[tokio::test]
+async fn whatever_a_ticket_comes_with_uses_it_up() {
+    let world = World::new().await;
+    let person = Person::who_says(ElicitationAction::Accept, true);
+    let client = client(&world, &person, true).await;
+    let yes = json!({ "action": "accept", "content": { "run_statement": true } });
+    let other = |tool: &'static str| CallToolRequestParams::new(tool);
+    let uses = [
+        ("a no", statement(DELETE), json!({ "action": "decline" })),
+        ("a cancel", statement(DELETE), json!({ "action": "cancel" })),
+        ("an empty box", statement(DELETE), json!({ "action": "accept" })),
+        ("no form", statement(DELETE), json!({})),
+        ("no action", statement(DELETE), json!({ "action": "maybe" })),
+        ("no object", statement(DELETE), json!("yes")),
+        ("another statement", statement("drop table orders"), yes.clone()),
+        (
+            "a statement too long to confirm",
+            statement(&format!("delete from t -- {DELETE:9000}")),
+            yes.clone(),
+        ),
+        ("a statement that no mode allows", statement("delete from a; delete from b"), yes.clone()),
+        ("a read", statement("select quick"), yes.clone()),
+        ("arguments that are wrong", other("async_execute_query"), yes.clone()),
+        ("another tool", other("query_list"), yes),
+    ];
+    for (what, call, answer_to_it) in uses {
+        let ticket = question(&client, DELETE).await;
+        reply(&client, call, answer_to_it, &ticket).await;
+        assert!(asked_again(&answer(&client, DELETE, &ticket).await), "after {what}");
+    }
+    let ticket = question(&client, DELETE).await;
+    client.call_tool_once(statement(DELETE).with_request_state(&ticket)).await.unwrap();
+    assert!(asked_again(&answer(&client, DELETE, &ticket).await), "after no answer");
+    assert_eq!(sent(&world), ["select quick"]);
 }
