@@ -9,6 +9,7 @@
 mod by_hand;
 #[cfg(unix)]
 mod canaries;
+mod confirming;
 #[cfg(unix)]
 mod crash;
 mod crash_snowflake;

@@ -12,7 +12,7 @@ use rmcp::model::{
     BooleanSchema, ClientCapabilities, ElicitRequest, ElicitRequestParams, ElicitResult, ElicitationAction,
     ElicitationSchema, InputRequest, InputRequiredResult, InputResponses, JsonObject, ProtocolVersion,
 };
-use rmcp::service::{Peer, RequestContext, RoleServer};
+use rmcp::service::{Peer, RequestContext, RoleServer, ServiceError};
 use serde_json::Value;
 use tokio::time::Instant;
 use uuid::Uuid;
@@ -135,9 +135,10 @@ async fn by_request(
     };
     match answer {
         Ok(answer) => decision(&answer),
+        Err(ServiceError::Timeout { .. }) => Err(unanswered()),
         Err(error) => {
             tracing::warn!(%error, "the client did not ask its user");
-            Err(unanswered())
+            Err(not_shown())
         }
     }
 }
