@@ -25,7 +25,8 @@ pub fn of_answer<T: JsonSchema>() -> Arc<JsonObject> {
     Arc::new(schema)
 }
 
-/// Removes `$schema` and titles, which say nothing here, and `format`, which makes strict clients warn.
+/// Removes `$schema` and titles, which say nothing here, `format`, which makes strict clients warn, and defaults that
+/// only say that an argument may be left out, because null is none of the values that its schema allows.
 fn slim(mut schema: Value) -> JsonObject {
     remove_noise(&mut schema);
     let Value::Object(mut object) = schema else { return JsonObject::new() };
@@ -41,6 +42,9 @@ fn remove_noise(schema: &mut Value) {
                 if object.get(keyword).is_some_and(Value::is_string) {
                     object.remove(keyword);
                 }
+            }
+            if object.get("default").is_some_and(Value::is_null) {
+                object.remove("default");
             }
             object.values_mut().for_each(remove_noise);
         }
@@ -74,10 +78,14 @@ mod tests {
     fn noise_goes_and_properties_called_like_it_stay() {
         let schema = json!({
             "$schema": "x", "title": "T", "description": "d", "type": "object",
-            "properties": {"format": {"type": "string"}, "n": {"type": "integer", "format": "uint64"}}
+            "properties": {
+                "format": {"type": "string"}, "n": {"type": "integer", "format": "uint64", "default": null},
+                "default": {"type": "boolean", "default": false}
+            }
         });
-        let expected =
-            json!({"type": "object", "properties": {"format": {"type": "string"}, "n": {"type": "integer"}}});
+        let expected = json!({"type": "object", "properties": {
+            "format": {"type": "string"}, "n": {"type": "integer"}, "default": {"type": "boolean", "default": false}
+        }});
         assert_eq!(Value::Object(slim(schema)), expected);
     }
 }

@@ -1,10 +1,13 @@
 //! What clients are told before the first call.
 
+use std::collections::HashMap;
+
 use mcp_server::config::Settings;
 use mcp_server::lazy::{LazyRegistry, OpenError};
 use mcp_server::policy::{Mode, Policy};
 use mcp_server::tools::ToolName;
 use serde_json::{Value, json};
+use sql_guard::Dialect;
 
 use crate::snapshot::assert_snapshot;
 use crate::world::{World, connect, connect_modern, text};
@@ -49,6 +52,47 @@ fn schemas_are_small_and_portable() {
             assert_eq!(tool["inputSchema"]["additionalProperties"], json!(false));
         }
     }
+}
+
+/// Where a default is none of the values that the schema beside it allows.
+fn wrong_defaults(place: &str, schema: &Value, found: &mut Vec<String>) {
+    let Value::Object(keywords) = schema else { return };
+    if let Some(default) = keywords.get("default").filter(|_| keywords.contains_key("type")) {
+        let kind = match default {
+            Value::Null => "null",
+            Value::Bool(_) => "boolean",
+            Value::Number(number) if number.is_f64() => "number",
+            Value::Number(_) => "integer",
+            Value::String(_) => "string",
+            Value::Array(_) => "array",
+            Value::Object(_) => "object",
+        };
+        let of_type = keywords["type"] == kind || (keywords["type"] == "number" && kind == "integer");
+        let in_enum = keywords.get("enum").is_none_or(|values| values.as_array().unwrap().contains(default));
+        if !of_type || !in_enum {
+            found.push(format!("{place}: {schema}"));
+        }
+    }
+    for (name, inner) in keywords {
+        wrong_defaults(&format!("{place}.{name}"), inner, found);
+    }
+}
+
+#[test]
+fn every_default_is_a_value_that_its_schema_allows() {
+    let lists = Policy { roles: vec!["R".to_owned()], warehouses: vec!["W".to_owned()], ..writing().policy };
+    let snowflake = HashMap::from([("main".to_owned(), Dialect::Snowflake)]);
+    let everything =
+        Settings { policy: lists, dialects: snowflake, export_dir: Some("/x".into()), ..writing() };
+    let mut found = Vec::new();
+    for settings in [Settings::default(), writing(), everything] {
+        for tool in definitions(&settings) {
+            for schema in ["inputSchema", "outputSchema"] {
+                wrong_defaults(&format!("{} {schema}", tool["name"]), &tool[schema], &mut found);
+            }
+        }
+    }
+    assert_eq!(found, [""; 0]);
 }
 
 #[test]
