@@ -124,8 +124,7 @@ impl Call {
     pub async fn failed(&self, registry: &QueryRegistry, error: &RegistryError) -> ToolError {
         let known = match error {
             RegistryError::NotFound(_) => known(registry, None).await,
-            // Those that hold the places are those that can be canceled.
-            RegistryError::QueueFull { .. } => known(registry, Some(QueryStatus::Running)).await,
+            RegistryError::QueueFull { .. } => cancelable(registry).await,
             _ => Vec::new(),
         };
         ToolError::of_registry(error, &known)
@@ -208,6 +207,14 @@ impl Call {
 /// The present moment, as records have it.
 pub fn now() -> Timestamp {
     Clock::system().now()
+}
+
+/// Those that can be canceled to make room: first those that run, then those that are being started or wait.
+async fn cancelable(registry: &QueryRegistry) -> Vec<QuerySnapshot> {
+    let mut found = known(registry, Some(QueryStatus::Running)).await;
+    found.extend(known(registry, Some(QueryStatus::Pending)).await);
+    found.truncate(KNOWN_IDS);
+    found
 }
 
 async fn known(registry: &QueryRegistry, status: Option<QueryStatus>) -> Vec<QuerySnapshot> {

@@ -4,7 +4,7 @@ use mcp_server::config::Settings;
 use mcp_server::page::utf16;
 use registry_core::registry::RegistryConfig;
 use registry_core::results::ResultLimits;
-use registry_core::testing::scripted::Script;
+use registry_core::testing::scripted::{Fault, Script};
 use serde_json::{Value, json};
 
 use crate::world::{Answer, World, remote};
@@ -219,6 +219,20 @@ async fn a_full_queue_says_what_runs_and_what_to_do() {
         text.contains("queue is full") && text.contains("(running)") && text.contains("query_cancel"),
         "{text}"
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_full_queue_names_what_is_still_being_started() {
+    let config = RegistryConfig { max_running: 1, max_queued: 0, ..RegistryConfig::default() };
+    let engine = remote();
+    engine.once(Fault::SubmitStalls);
+    let world = World::with(engine, Settings::default(), config).await;
+    let starting =
+        world.call("async_execute_query", json!({"sql": "select stalls", "wait_seconds": 0})).await;
+    assert_eq!(starting.str("status"), "pending", "{}", starting.text);
+    let text = world.refused("async_execute_query", json!({"sql": "select other"})).await;
+    let named = format!("{} (pending)", starting.str("query_id"));
+    assert!(text.contains("queue is full") && text.contains(&named), "{text}");
 }
 
 #[tokio::test(start_paused = true)]
