@@ -238,6 +238,12 @@ fn other_kind_sqlite(words: &[Piece<'_>]) -> Objection {
     match upper(head).as_str() {
         "BEGIN" | "COMMIT" | "ROLLBACK" | "END" | "SAVEPOINT" | "RELEASE" => transaction(head),
         "ATTACH" | "DETACH" | "VACUUM" => files(head),
+        "SHOW" | "DESC" | "DESCRIBE" => Objection::refused(
+            Rule::StatementKind,
+            format!("SQLite has no statement that begins with {}{{at}}.", quoted(head.text)),
+            "For the tables use SELECT name, sql FROM sqlite_schema; for the columns of one, PRAGMA table_info(TABLE).",
+        )
+        .at(head.start),
         _ => not_a_read(head),
     }
 }

@@ -296,3 +296,14 @@ fn a_statement_that_is_not_given_to_the_parser_is_still_searched_for_calls() {
     let sql = format!("SELECT my_udf(1) FROM a{}", " JOIN a".repeat(1_001));
     assert_eq!(snowflake(&sql).rule, Rule::Function);
 }
+
+#[test]
+fn the_words_of_other_engines_for_looking_around_are_answered_with_those_of_sqlite() {
+    for sql in ["show tables", "SHOW COLUMNS FROM orders", "desc orders", "DESCRIBE TABLE orders"] {
+        let verdict = sqlite(sql);
+        assert_eq!((verdict.kind, verdict.rule), (Kind::Refused, Rule::StatementKind), "{sql}");
+        assert!(verdict.mend.contains("sqlite_schema"), "{sql}: {}", verdict.mend);
+        assert!(verdict.mend.contains("PRAGMA table_info(TABLE)"), "{sql}: {}", verdict.mend);
+        assert!(!verdict.mend.contains("writing"), "{sql}: {}", verdict.mend);
+    }
+}
