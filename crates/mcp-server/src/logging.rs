@@ -1,9 +1,11 @@
 //! Logs: to stderr only, because stdout is the protocol, and one line a record, because others read them line by line.
 
 use std::backtrace::{Backtrace, BacktraceStatus};
+use std::fmt;
 use std::io::{self, Write};
 
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::util::SubscriberInitExt;
 
@@ -28,13 +30,23 @@ pub fn start(level: Option<&str>, default: &str, format: LogFormat) -> anyhow::R
     Ok(())
 }
 
-fn filter(text: &str) -> anyhow::Result<EnvFilter> {
-    let text = if text.contains("rmcp") { text.to_owned() } else { format!("{QUIET},{text}") };
-    EnvFilter::try_new(&text).map_err(|error| {
+fn filter(given: &str) -> anyhow::Result<EnvFilter> {
+    let unreadable = |reason: &dyn fmt::Display| {
         anyhow::anyhow!(
-            "the log level {text:?} cannot be read ({error}); use error, warn, info, debug or trace"
+            "the log level {given:?} cannot be read ({reason}); use error, warn, info, debug or trace"
         )
-    })
+    };
+    if let Some(word) = given.split(',').find(|word| is_bare_name(word)) {
+        return Err(unreadable(&format_args!("{word:?} is no level")));
+    }
+    let text = if given.contains("rmcp") { given.to_owned() } else { format!("{QUIET},{given}") };
+    EnvFilter::try_new(text).map_err(|error| unreadable(&error))
+}
+
+/// Whether `word` would be taken for the name of a part of the program, of which all is logged and of the others
+/// nothing: a level that is mistyped would silence the log.
+fn is_bare_name(word: &str) -> bool {
+    !word.is_empty() && !word.contains(['=', '[', ']', '{', '}']) && word.parse::<LevelFilter>().is_err()
 }
 
 /// A panic becomes a record like any other, so that what it quotes cannot break the log.
@@ -153,6 +165,18 @@ mod tests {
     fn the_protocols_library_is_quiet_unless_named() {
         assert!(filter("debug").unwrap().to_string().contains("rmcp=warn"));
         assert!(!filter("info,rmcp=debug").unwrap().to_string().contains("rmcp=warn"));
-        assert!(filter("a=b=c").is_err());
+    }
+
+    #[test]
+    fn what_is_no_level_is_refused_as_it_was_given() {
+        for given in ["inof", "info,debgu", "hyper", "a=b=c", "mcp_server=inof", " warn"] {
+            let error = filter(given).unwrap_err().to_string();
+            assert!(error.starts_with(&format!("the log level {given:?} cannot be read (")), "{error}");
+        }
+        for given in
+            ["off", "WARN", "info,", "warn,mcp_server=debug", "info,[query{connection=x}]=trace", "3"]
+        {
+            assert!(filter(given).is_ok(), "{given}");
+        }
     }
 }
