@@ -14,8 +14,11 @@ const PROGRAMS: [&str; 2] = ["$ async-query-mcp", "$ cargo run --release --"];
 /// The words of a command line, as a shell splits it; what is piped on is not ours.
 fn words(line: &str) -> Vec<String> {
     let (mut words, mut word, mut quote) = (Vec::new(), String::new(), None);
-    for c in line.chars() {
+    let mut chars = line.chars();
+    while let Some(c) = chars.next() {
         match (quote, c) {
+            (None | Some('"'), '\\') => word.extend(chars.next()),
+            (None | Some('"'), '$') => panic!("a shell puts a variable in the place of $: {line}"),
             (Some(open), c) if c == open => quote = None,
             (None, '"' | '\'') => quote = Some(c),
             (None, '|' | '<' | '>' | '#' | '&') => break,

@@ -6,12 +6,17 @@ use clap::CommandFactory;
 use mcp_server::cli::Cli;
 use mcp_server::config::{MOST_PAGE_CHARS, Settings};
 use mcp_server::tools::ToolName;
+use sql_guard::{Allowances, Dialect, Kind, Rule};
 
 use crate::{made, pages};
 
 /// What is limited, by which flag, and what is said when it is met.
 const LIMITS: [(&str, &str, &str); 11] = [
-    ("bytes of a statement", "max-statement-bytes", "`invalid_request`"),
+    (
+        "bytes of a statement",
+        "max-statement-bytes",
+        "`statement_refused` with the rule `text-size`; `invalid_request` where the flag sets less",
+    ),
     ("time of a statement", "max-timeout", "`timeout`"),
     ("statements at once on a connection", "max-running", "they wait in line"),
     ("statements that wait for a place", "max-queued", "`queue_full`"),
@@ -23,6 +28,15 @@ const LIMITS: [(&str, &str, &str); 11] = [
     ("bytes of all results", "max-spool-bytes", "`rows_evicted`, those of the query that ended first first"),
     ("time that queries and results are kept", "ttl", "`not_found`"),
 ];
+
+#[test]
+fn a_statement_over_the_default_length_is_refused_by_its_size() {
+    let long = format!("select '{}'", "x".repeat(70_000));
+    for dialect in [Dialect::Sqlite, Dialect::Snowflake] {
+        let verdict = sql_guard::judge(&long, dialect, &Allowances::default());
+        assert_eq!((verdict.kind, verdict.rule), (Kind::Refused, Rule::TextSize));
+    }
+}
 
 #[test]
 fn the_limits_on_the_page_on_safety_are_those_of_the_flags() {
