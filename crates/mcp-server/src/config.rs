@@ -53,6 +53,8 @@ pub struct Settings {
     pub sample: Option<&'static str>,
     /// An identical statement that still runs and only reads stands for a new one.
     pub deduplicate: bool,
+    /// The longest a statement may run.
+    pub max_timeout: Duration,
     /// The longest a tool call waits.
     pub max_wait: Duration,
     /// Characters of one answer.
@@ -73,6 +75,7 @@ impl Default for Settings {
             dialects: HashMap::from([("main".to_owned(), Dialect::Sqlite)]),
             sample: None,
             deduplicate: true,
+            max_timeout: Timing::default().max_timeout,
             max_wait: Duration::from_secs(50),
             page_chars: 30_000,
             retention: Duration::from_secs(24 * 3600),
@@ -86,6 +89,11 @@ impl Settings {
     /// The retention as a person says it.
     pub fn retention_words(&self) -> String {
         words::retention(self.retention)
+    }
+
+    /// The time limit of a statement, when it is not the one asked for.
+    pub fn shortened(&self, asked: Option<Duration>) -> Option<Duration> {
+        asked.filter(|asked| *asked > self.max_timeout).map(|_| self.max_timeout)
     }
 
     /// The connection that `name` chooses, and its dialect; `None` for a name that is not configured.
@@ -137,6 +145,7 @@ impl Config {
                 .any(ConnectionSpec::is_sample)
                 .then_some(sqlite_adapter::sample::DESCRIPTION),
             deduplicate: !args.answers.no_deduplicate,
+            max_timeout: args.limits.max_timeout,
             max_wait: args.answers.max_wait_seconds,
             page_chars: args.answers.page_chars,
             retention: args.state.ttl,

@@ -312,6 +312,11 @@ pub fn lost_rows(lost: LostRows) -> &'static str {
     }
 }
 
+/// That a statement may not run for as long as was asked for.
+pub fn shortened(limit: Duration) -> String {
+    format!("The time limit was cut to {} (--max-timeout).", span(limit))
+}
+
 /// Why an earlier query stands for a request.
 pub fn joined(joined: Joined) -> &'static str {
     match joined {

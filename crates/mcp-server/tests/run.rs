@@ -80,6 +80,16 @@ fn a_dash_reads_the_statement_from_stdin() {
     assert_eq!(out(&child.wait_with_output().unwrap()), "lucky\n7\n");
 }
 
+#[test]
+fn a_time_limit_that_was_cut_is_told() {
+    let told = |arguments: &[&str]| {
+        err(&run(arguments)).contains("The time limit was cut to 24 h 0 min (--max-timeout).")
+    };
+    assert!(told(&["select 1", "--timeout", "48h"]));
+    assert!(!told(&["select 1", "--timeout", "48h", "--max-timeout", "2d"]));
+    assert!(!told(&["select 1"]));
+}
+
 /// What the command says after a Ctrl-C that comes once its log has told of `moment`.
 #[cfg(unix)]
 fn interrupted(mut command: Command, moment: &str) -> String {

@@ -129,7 +129,11 @@ async fn execute(
     settings.permits_by_hand(registry, &request).await.map_err(|verdict| refused(settings, &verdict))?;
     // By name, so that a default that could not be set up is not replaced by another.
     let request = QueryRequest { connection: chosen.or(request.connection), ..request };
-    follow(registry, registry.execute_query(request).await?.snapshot, args, signals).await
+    let accepted = registry.execute_query(request).await?;
+    if let Some(limit) = settings.shortened(args.timeout) {
+        stdio::tell(&format!("async-query-mcp: {}\n", words::shortened(limit))).await;
+    }
+    follow(registry, accepted.snapshot, args, signals).await
 }
 
 fn refused(settings: &Settings, verdict: &Verdict) -> Failure {

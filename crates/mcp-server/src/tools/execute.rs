@@ -89,6 +89,10 @@ struct Answer {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "String")]
     deduplicated_because: Option<&'static str>,
+    /// The time limit that was applied, when it is not the one asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "f64")]
+    timeout_seconds: Option<f64>,
     #[serde(flatten)]
     rows: Option<RowFacts>,
 }
@@ -170,6 +174,11 @@ pub(super) async fn call(call: &Call, arguments: Option<JsonObject>) -> Result<C
         | QueryStatus::Timeout => (call.facts(&snapshot), None, None),
     };
     query.waited(patience.clamped_to);
+    // An earlier query keeps the limit that it was given.
+    let shortened = call.shared.settings.shortened(asked.query_timeout.filter(|_| joined.is_none()));
+    if let Some(limit) = shortened {
+        query.message = format!("{} {}", query.message, words::shortened(limit));
+    }
     if let Some(joined) = joined {
         let because = words::joined(joined);
         let own = words::own_settings(&asked, &options).filter(|_| !snapshot.status.is_terminal());
@@ -178,6 +187,7 @@ pub(super) async fn call(call: &Call, arguments: Option<JsonObject>) -> Result<C
     }
     let answer = Answer {
         query,
+        timeout_seconds: shortened.map(|limit| limit.as_secs_f64()),
         deduplicated: joined.is_some().then_some(true),
         deduplicated_because: joined.map(words::joined),
         rows,

@@ -30,6 +30,10 @@ pub(crate) const MEANINGS: &[(&str, &str)] = &[
     ("error.code_text", "The code as the engine spells it."),
     ("error.retryable", "The same statement may succeed when it is submitted again unchanged."),
     ("wait_seconds", "The wait that was applied, when it is not the one asked for."),
+    (
+        "timeout_seconds",
+        "The time limit that was applied, when it is not the one asked for (`--max-timeout`).",
+    ),
     ("next", "What to do next; absent when nothing is to be done."),
     ("changed", "Something changed since the version asked for."),
     ("deduplicated", "An earlier query stands for this call; no new one was started."),

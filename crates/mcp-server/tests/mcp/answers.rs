@@ -222,6 +222,25 @@ async fn a_full_queue_says_what_runs_and_what_to_do() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_time_limit_that_was_cut_is_told() {
+    let world = World::new().await;
+    let cut =
+        world.call("async_execute_query", json!({"sql": "select quick", "timeout_seconds": 172_800})).await;
+    assert_eq!(cut.facts["timeout_seconds"].as_f64(), Some(86_400.0), "{}", cut.text);
+    assert!(
+        cut.str("message").contains("The time limit was cut to 24 h 0 min (--max-timeout)."),
+        "{}",
+        cut.text
+    );
+    for arguments in
+        [json!({"sql": "select quick", "timeout_seconds": 86_400}), json!({"sql": "select quick"})]
+    {
+        let kept = world.call("async_execute_query", arguments).await;
+        assert!(kept.facts.get("timeout_seconds").is_none() && !kept.text.contains("cut"), "{}", kept.text);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_full_queue_names_what_is_still_being_started() {
     let config = RegistryConfig { max_running: 1, max_queued: 0, ..RegistryConfig::default() };
     let engine = remote();
