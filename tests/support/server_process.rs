@@ -190,7 +190,9 @@ impl ServerProcess {
     pub fn call_error(&mut self, tool: &str, arguments: Value) -> String {
         let answer = self.request("tools/call", json!({ "name": tool, "arguments": arguments }));
         assert_eq!(answer["result"]["isError"], true, "{tool}: {answer}");
-        answer["result"]["content"][0]["text"].as_str().expect("an error has text").to_owned()
+        let text = answer["result"]["content"][0]["text"].as_str().expect("an error has text");
+        assert!(text.contains("\nerror.type: "), "{tool}: {text}");
+        text.to_owned()
     }
 
     /// Submits a statement without waiting for it; returns its query id.

@@ -73,7 +73,7 @@ impl Call {
     pub async fn registry(&self) -> Result<&QueryRegistry, ToolError> {
         self.shared.registry.get().await.map_err(|error| {
             tracing::error!(%error, "the registry cannot be opened");
-            ToolError::new(format!("The server cannot work: {error}"))
+            ToolError::new(error.kind_word(), format!("The server cannot work: {error}"))
                 .next("Nothing was sent to the database. Tell the user; once mended, the same call works without a restart.")
         })
     }

@@ -214,39 +214,39 @@ const NOT_RUN: &str = "The statement writes and was not run";
 const RUN_BY_HAND: &str = "Do not try again. Show the statement to the user, who can run it with: async-query-mcp run --mode read-write \
      \"SQL\"";
 
+fn not_confirmed(message: String) -> ToolError {
+    ToolError::new("not_confirmed", message)
+}
+
 fn too_long() -> ToolError {
-    ToolError::new(format!(
+    not_confirmed(format!(
         "{NOT_RUN}: it has more than {MOST_CHARS} characters, which nobody reads before confirming them."
     ))
-    .with("error.type", "not_confirmed")
     .next("Split it into shorter statements, or load the data from a table or a stage.")
 }
 
 fn impossible() -> ToolError {
-    ToolError::new(format!(
+    not_confirmed(format!(
         "{NOT_RUN}: a person must confirm it, and this client cannot ask its user (it does not support elicitation)."
     ))
-    .with("error.type", "not_confirmed")
     .next(RUN_BY_HAND)
 }
 
 fn unanswered() -> ToolError {
-    ToolError::new(format!("{NOT_RUN}: nobody confirmed it in time."))
-        .with("error.type", "not_confirmed")
-        .next("Ask the user whether the statement is wanted; if so, call the tool again and they are asked again.")
+    not_confirmed(format!("{NOT_RUN}: nobody confirmed it in time.")).next(
+        "Ask the user whether the statement is wanted; if so, call the tool again and they are asked again.",
+    )
 }
 
 fn not_shown() -> ToolError {
-    ToolError::new(format!(
+    not_confirmed(format!(
         "{NOT_RUN}: a person must confirm it, and the client did not put the question to its user."
     ))
-    .with("error.type", "not_confirmed")
     .next(RUN_BY_HAND)
 }
 
 fn declined() -> ToolError {
-    ToolError::new(format!("{NOT_RUN}: the user did not confirm it."))
-        .with("error.type", "not_confirmed")
+    not_confirmed(format!("{NOT_RUN}: the user did not confirm it."))
         .next("Do not repeat the statement. Ask the user what they want instead.")
 }
 

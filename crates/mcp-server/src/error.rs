@@ -23,9 +23,9 @@ pub struct ToolError {
 }
 
 impl ToolError {
-    /// What went wrong and what to do.
-    pub fn new(message: impl Into<String>) -> Self {
-        Self { message: message.into(), facts: Map::new() }
+    /// What went wrong: its class, one of the words that the documents explain, and the message.
+    pub fn new(kind: &'static str, message: impl Into<String>) -> Self {
+        Self { message: message.into(), facts: Map::new() }.with("error.type", kind)
     }
 
     /// The same with one more fact.
@@ -51,6 +51,10 @@ impl ToolError {
         };
         // The message ends with the error's own words.
         facts.remove("error_message");
+        if !facts.contains_key("error") {
+            // It was stopped.
+            facts.insert("error.type".to_owned(), Value::from("no_result"));
+        }
         Self { message, facts }
     }
 
@@ -58,60 +62,59 @@ impl ToolError {
     pub fn of_registry(error: &RegistryError, known: &[QuerySnapshot]) -> Self {
         let message = error.to_string();
         let kind = error.kind_word();
-        let answer = match error {
+        match error {
             RegistryError::InvalidRequest(_) => {
-                Self::new(message).next("Correct the argument and call the tool again.")
+                Self::new(kind, message).next("Correct the argument and call the tool again.")
             }
             RegistryError::NotFound(id) => Self::unknown_id(&id.to_string(), known),
             RegistryError::NoResult { id, status, error } => {
-                let mut answer = Self::new(message).with("query_id", id.to_string()).with("status", status.as_str());
+                let mut answer = Self::new(kind, message).with("query_id", id.to_string()).with("status", status.as_str());
                 if let Some(error) = error {
                     answer = answer
                         .with("error_message", short(&error.message))
                         .with("error.code", error.code.map_or(Value::Null, Value::from))
                         .with("error.retryable", error.kind.is_retryable());
                 }
-                let kind = error.as_ref().map(|error| error.kind);
-                answer.next(if kind.is_some() { words::after_failure(kind) } else { AFTER_STOP })
+                let ended = error.as_ref().map(|error| error.kind);
+                answer.next(if ended.is_some() { words::after_failure(ended) } else { AFTER_STOP })
             }
-            RegistryError::ResultExpired(id) => Self::new(message).with("query_id", id.to_string()).next(format!(
+            RegistryError::ResultExpired(id) => Self::new(kind, message).with("query_id", id.to_string()).next(format!(
                 "The query succeeded, but its rows are no longer stored. {}",
                 words::RUN_AGAIN
             )),
             RegistryError::RowsEvicted { id, limit } => {
                 let whose = format!("Query {id} succeeded, but its rows");
-                Self::new(words::made_room(&whose, *limit)).with("query_id", id.to_string()).next(words::RUN_AGAIN)
+                Self::new(kind, words::made_room(&whose, *limit)).with("query_id", id.to_string()).next(words::RUN_AGAIN)
             }
-            RegistryError::KeyReused { id, .. } => Self::new(message).with("query_id", id.to_string()).next(
+            RegistryError::KeyReused { id, .. } => Self::new(kind, message).with("query_id", id.to_string()).next(
                 "Use another idempotency_key for this statement, or read the earlier query with query_result.",
             ),
-            RegistryError::QueueFull { running, queued } => Self::new(message)
+            RegistryError::QueueFull { running, queued } => Self::new(kind, message)
                 .with("running", *running)
                 .with("queued", *queued)
                 .with("known_queries", known_ids(known))
                 .next("Wait for a query (query_result) or cancel one (query_cancel), then call async_execute_query again."),
             RegistryError::UnknownConnection { .. } => {
-                Self::new(message).next("Call the tool again with one of the configured connections.")
+                Self::new(kind, message).next("Call the tool again with one of the configured connections.")
             }
-            RegistryError::Closed => Self::new(message).next("Call the tool again once the server has been restarted."),
-            RegistryError::Journal(_) | RegistryError::StateDir(_) => Self::new(message).next(
+            RegistryError::Closed => Self::new(kind, message).next("Call the tool again once the server has been restarted."),
+            RegistryError::Journal(_) | RegistryError::StateDir(_) => Self::new(kind, message).next(
                 "Nothing was sent to the database. Tell the user; once mended, the same call works without a restart.",
             ),
-            RegistryError::Results(_) => Self::new(message).next("Call the tool again; if that fails too, run the query again."),
-        };
-        answer.with("error.type", kind)
+            RegistryError::Results(_) => Self::new(kind, message).next("Call the tool again; if that fails too, run the query again."),
+        }
     }
 
     /// No record has this id.
     pub fn unknown_id(id: &str, known: &[QuerySnapshot]) -> Self {
         let shown = cut_text(id, 60).unwrap_or_else(|| id.to_owned());
-        Self::new(format!(
+        let message = format!(
             "No query \"{shown}\" is known here: its retention is over, it belongs to another state directory, or the \
              id is not one that async_execute_query returned."
-        ))
-        .with("known_queries", known_ids(known))
-        .with("error.type", "not_found")
-        .next("Use one of the known ids, or run the statement again with async_execute_query.")
+        );
+        Self::new("not_found", message)
+            .with("known_queries", known_ids(known))
+            .next("Use one of the known ids, or run the statement again with async_execute_query.")
     }
 
     /// The text a model reads.
@@ -164,14 +167,14 @@ mod tests {
 
     #[test]
     fn a_long_message_never_pushes_out_the_next_step() {
-        let text = ToolError::new("x".repeat(10_000)).next("Do this.").text();
+        let text = ToolError::new("x", "x".repeat(10_000)).next("Do this.").text();
         assert!(text.ends_with("chars]\nnext: Do this."), "{}", &text[text.len() - 60..]);
         assert!(text.chars().count() <= ERROR_CHARS);
     }
 
     #[test]
     fn hidden_characters_of_an_engine_are_spelled_out() {
-        let text = ToolError::new("bad \u{1b}[2J thing\nline two").with("label", "a\nb").text();
-        assert_eq!(text, "bad \\u{1b}[2J thing\\nline two\n\nlabel: a\\nb");
+        let text = ToolError::new("sql", "bad \u{1b}[2J thing\nline two").with("label", "a\nb").text();
+        assert_eq!(text, "bad \\u{1b}[2J thing\\nline two\n\nerror.type: sql\nlabel: a\\nb");
     }
 }

@@ -135,6 +135,26 @@ pub enum ExportError {
     Fault(String),
 }
 
+impl ExportError {
+    /// The class of the error in a word, for the answers of tools.
+    pub fn kind_word(&self) -> &'static str {
+        match self {
+            Self::Rows(error) => error.kind_word(),
+            Self::Stopped => "shutting_down",
+            Self::Fault(_) => "internal",
+            Self::NoColumns
+            | Self::Exists(_)
+            | Self::Taken { .. }
+            | Self::TooMany(_)
+            | Self::NoDirectory(_)
+            | Self::Exposed(_)
+            | Self::NotWritable(_)
+            | Self::DiskFull(_)
+            | Self::Io { .. } => "export_failed",
+        }
+    }
+}
+
 /// Writes the whole result of a query into the new file `path` and tells `news` how far it is, which may end it. A
 /// call that is dropped or ended leaves nothing behind.
 pub async fn write(

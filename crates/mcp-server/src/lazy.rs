@@ -24,6 +24,16 @@ pub struct Opened {
     pub missing: HashMap<String, OpenError>,
 }
 
+impl OpenError {
+    /// The class of the error in a word, for the answers of tools.
+    pub fn kind_word(&self) -> &'static str {
+        match self {
+            Self::Engine { .. } => "connection",
+            Self::Registry(error) => error.kind_word(),
+        }
+    }
+}
+
 impl From<QueryRegistry> for Opened {
     fn from(registry: QueryRegistry) -> Self {
         Self { registry, missing: HashMap::new() }

@@ -130,8 +130,7 @@ impl Policy {
         } else {
             "The statement was not run. "
         };
-        let mut error = ToolError::new(format!("{frame}{}", verdict.message))
-            .with("error.type", "statement_refused")
+        let mut error = ToolError::new("statement_refused", format!("{frame}{}", verdict.message))
             .with("error.rule", verdict.rule.as_str())
             .with("error.retryable", false);
         if let Some(position) = verdict.position {
@@ -155,8 +154,7 @@ fn not_offered(name: &str, chosen: &str, offered: &[String], flag: &str) -> Tool
             format!("Pass one of them, or leave {name} out. {user}"),
         ),
     };
-    ToolError::new(format!("The statement was not run. {message}"))
-        .with("error.type", "not_offered")
+    ToolError::new("not_offered", format!("The statement was not run. {message}"))
         .with("error.retryable", false)
         .next(next)
 }

@@ -97,7 +97,9 @@ impl Server {
             Err(fault) => {
                 tracing::error!(%fault, tool = tool.as_str(), "a tool call failed by a fault of this program");
                 let message = "The call failed by a fault of this program; its log on stderr says more.";
-                ToolError::new(message).next("Call query_list to see what was started. Tell the user.").into()
+                ToolError::new("internal", message)
+                    .next("Call query_list to see what was started. Tell the user.")
+                    .into()
             }
         }
     }
@@ -109,11 +111,9 @@ impl Server {
 
     fn too_many_calls(&self) -> ToolError {
         let limit = self.shared.settings.max_calls;
-        ToolError::new(format!(
-            "Too many calls at once: this server answers {limit} at a time (--max-calls)."
-        ))
-        .with("error.type", "too_many_calls")
-        .next("Wait for one of the other calls to answer, then repeat this one.")
+        let message = format!("Too many calls at once: this server answers {limit} at a time (--max-calls).");
+        ToolError::new("too_many_calls", message)
+            .next("Wait for one of the other calls to answer, then repeat this one.")
     }
 
     async fn last_words(&self) {
@@ -141,7 +141,7 @@ const SAMPLE: &str = " Database: a sample shop (SQLite) with regions, customers,
                       see their columns with SELECT name, sql FROM sqlite_schema.";
 
 fn shutting_down() -> ToolError {
-    ToolError::new("The server is shutting down.")
+    ToolError::new("shutting_down", "The server is shutting down.")
         .next("Once it has been started again, call query_list to see what became of your queries.")
 }
 

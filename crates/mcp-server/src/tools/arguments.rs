@@ -20,8 +20,7 @@ pub fn parse<T: DeserializeOwned>(arguments: Option<JsonObject>) -> Result<T, To
         // Errors about the object as a whole name their field themselves.
         let named = path == "." || path == "?" || problem.contains(&format!("`{path}`"));
         let place = if named { String::new() } else { format!("{path}: ") };
-        ToolError::new(format!("Invalid arguments: {place}{problem}."))
-            .with("error.type", "invalid_request")
+        ToolError::new("invalid_request", format!("Invalid arguments: {place}{problem}."))
             .next("Correct the argument and call the tool again.")
     })
 }

@@ -222,8 +222,7 @@ async fn permit(
         return Err(call.failed(registry, &error).await);
     };
     if let Some(error) = call.shared.registry.missing(connection) {
-        return Err(ToolError::new(error.to_string())
-            .with("error.type", "connection")
+        return Err(ToolError::new(error.kind_word(), error.to_string())
             .next("Nothing was sent. Tell the user: once it is mended, the server must be started again."));
     }
     match settings.policy.rule(request, dialect, registry).await {

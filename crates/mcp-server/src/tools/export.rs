@@ -73,7 +73,7 @@ impl Wish {
 }
 
 fn export_is_off() -> ToolError {
-    ToolError::new("Export is off: this server was given no directory for files.").next(
+    ToolError::new("export_off", "Export is off: this server was given no directory for files.").next(
         "Read the rows page by page without export_format and export_file, or ask the user to start the server with \
          --export-dir DIR or ASYNC_QUERY_MCP_EXPORT_DIR=DIR.",
     )
@@ -81,7 +81,7 @@ fn export_is_off() -> ToolError {
 
 fn bad_name(name: &str, problem: &str) -> ToolError {
     let shown = crate::page::cut_text(name, 80).unwrap_or_else(|| name.to_owned());
-    ToolError::new(format!("The export_file {shown:?} cannot be used: {problem}."))
+    ToolError::new("invalid_request", format!("The export_file {shown:?} cannot be used: {problem}."))
         .next("Pass a plain file name such as orders.csv, or leave export_file out.")
 }
 
@@ -268,7 +268,7 @@ async fn failed(
         ExportError::Stopped => "Call this again once the server has been restarted.",
     };
     let message = format!("Query {} succeeded, but its file was not written: {error}.", snapshot.query_id);
-    ToolError::new(message).with("query_id", snapshot.query_id.to_string()).next(next)
+    ToolError::new(error.kind_word(), message).with("query_id", snapshot.query_id.to_string()).next(next)
 }
 
 #[cfg(test)]

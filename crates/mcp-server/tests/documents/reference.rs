@@ -291,7 +291,7 @@ fn class(kind: ErrorKind) -> &'static str {
 }
 
 /// The errors of a call that is not about the end of a query.
-const OF_CALLS: [(&str, &str, &str); 15] = [
+const OF_CALLS: [(&str, &str, &str); 17] = [
     ("invalid_request", "An argument is wrong.", "Correct the argument and call the tool again."),
     ("not_found", "No such query is known here.", "Use one of the ids that the answer names."),
     (
@@ -330,6 +330,16 @@ const OF_CALLS: [(&str, &str, &str); 15] = [
         "Do as `next` says; never try to go around it.",
     ),
     (
+        "export_off",
+        "This server was given no directory for files (`--export-dir`).",
+        "Read the rows page by page, or ask the user.",
+    ),
+    (
+        "export_failed",
+        "The query succeeded, but its file was not written.",
+        "Do as `next` says, or read the rows page by page.",
+    ),
+    (
         "state_directory",
         "The state directory cannot be used.",
         "Tell the user; the message says what to mend.",
@@ -341,7 +351,8 @@ const OF_CALLS: [(&str, &str, &str); 15] = [
 pub(crate) fn error_types() -> BTreeSet<String> {
     let mut types: BTreeSet<String> = words_of::<ErrorKind>().into_iter().collect();
     for source in sources::all() {
-        let literals = source.text.split("\"error.type\", \"").skip(1);
+        let made = source.text.split("ToolError::new(").skip(1);
+        let literals = made.filter_map(|rest| rest.trim_start().strip_prefix('"'));
         types.extend(literals.filter_map(|rest| rest.split('"').next()).map(str::to_owned));
         if let Some((_, rest)) = source.text.split_once("pub fn kind_word") {
             let body = rest.split("\n    }\n").next().unwrap();

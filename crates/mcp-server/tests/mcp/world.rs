@@ -113,6 +113,7 @@ impl World {
         let result = self.raw(tool, arguments).await;
         let text = text(&result);
         assert_eq!(result.is_error, Some(true), "{text}");
+        assert!(text.contains("\nerror.type: "), "{text}");
         text
     }
 }
