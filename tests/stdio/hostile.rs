@@ -11,28 +11,42 @@ fn still_works(server: &mut Server) {
     assert_eq!(answer["rows"], json!([[42]]), "{answer}");
 }
 
+/// Code and id of each answer that no request was waited for with.
+fn answers_to_a_line(server: &mut Server) -> Vec<Value> {
+    let others = std::mem::take(&mut server.process.other_messages);
+    let answers = others.into_iter().filter(|message| message.get("method").is_none());
+    answers.map(|answer| json!([answer["error"]["code"], answer["id"]])).collect()
+}
+
 #[test]
-fn lines_that_are_no_messages_do_not_end_the_server() {
+fn lines_that_are_no_messages_are_answered_and_do_not_end_the_server() {
     let mut server = Server::start(&[]);
     let id = server.process.submit(ENDLESS);
-    let deep = format!("{{\"jsonrpc\":\"2.0\",\"id\":9,\"method\":{}", "[".repeat(100_000));
-    let lines: [&[u8]; 12] = [
-        b"",
-        b"   ",
-        b"no json",
-        b"{\"jsonrpc\":\"2.0\",\"id\":9,",
-        b"[]",
-        b"[{\"jsonrpc\":\"2.0\",\"id\":9,\"method\":\"ping\"}]",
-        b"null",
-        b"{\"jsonrpc\":\"1.0\",\"id\":9,\"method\":\"ping\"}",
-        b"\xef\xbb\xbf{\"jsonrpc\":\"2.0\",\"id\":9,\"method\":\"ping\"}",
-        b"\xff\xfe\x00",
-        b"\x00\x00\x00",
-        deep.as_bytes(),
+    let deep = format!("{{\"jsonrpc\":\"2.0\",\"id\":900,\"method\":{}", "[".repeat(100_000));
+    let cases: [(&[u8], Option<Value>); 17] = [
+        (b"", None),
+        (b"   ", None),
+        (b"no json", Some(json!([-32700, null]))),
+        (b"{\"jsonrpc\":\"2.0\",\"id\":900,", Some(json!([-32700, null]))),
+        (b"{\"jsonrpc\":\"2.0\",\"id\":900,\"method\":\"ping\",", Some(json!([-32700, 900]))),
+        (b"{\"method\":\"ping\",\"params\":{],\"id\":\"a\"}", Some(json!([-32700, "a"]))),
+        (b"[]", Some(json!([-32600, null]))),
+        (b"[{\"jsonrpc\":\"2.0\",\"id\":900,\"method\":\"ping\"}]", Some(json!([-32600, null]))),
+        (b"null", Some(json!([-32600, null]))),
+        (b"{\"jsonrpc\":\"1.0\",\"id\":900,\"method\":\"ping\"}", Some(json!([-32600, 900]))),
+        (b"{\"jsonrpc\":\"2.0\",\"id\":1.5,\"method\":\"ping\"}", Some(json!([-32600, null]))),
+        (b"{\"jsonrpc\":\"2.0\",\"method\":5}", None),
+        (b"{\"jsonrpc\":\"2.0\",\"error\":{\"code\":-32700,\"message\":\"an echo\"}}", None),
+        (b"\xef\xbb\xbf{\"jsonrpc\":\"2.0\",\"id\":900,\"method\":\"ping\"}", Some(json!([null, 900]))),
+        (b"\xff\xfe\x00", Some(json!([-32700, null]))),
+        (b"\x00\x00\x00", Some(json!([-32700, null]))),
+        (deep.as_bytes(), Some(json!([-32700, 900]))),
     ];
-    for line in lines {
+    for (line, expected) in cases {
         server.process.send_line(line);
         still_works(&mut server);
+        let shown = String::from_utf8_lossy(line.get(..60).unwrap_or(line));
+        assert_eq!(answers_to_a_line(&mut server), Vec::from_iter(expected), "{shown}");
     }
     let status = server.process.call("query_status", json!({ "query_id": id, "wait_seconds": 0 }));
     assert_eq!(status["status"], "running", "{status}");
@@ -96,13 +110,26 @@ fn wrong_arguments_name_the_field_and_what_it_should_be() {
 }
 
 #[test]
-fn huge_messages_are_refused_or_ignored_and_the_next_one_is_answered() {
+fn huge_messages_are_refused_and_the_next_one_is_answered() {
     let mut server = Server::start(&[]);
     let statement = format!("select '{}'", "x".repeat(10 << 20));
     let error = server.process.call_error("async_execute_query", json!({ "sql": statement }));
     assert!(error.contains("65536"), "{error}");
-    server.process.send_line(&vec![b'x'; 20 << 20]);
-    still_works(&mut server);
+    let text = "x".repeat(17 << 20);
+    for (line, expected) in [
+        (format!("{{\"jsonrpc\":\"2.0\",\"id\":900,\"method\":\"{text}\"}}"), vec![json!([-32600, 900])]),
+        (
+            format!("{{\"method\":\"tools/call\",\"params\":{{\"id\":1,\"x\":\"{text}\"}},\"id\":\"last\"}}"),
+            vec![json!([-32600, "last"])],
+        ),
+        (format!("{{\"jsonrpc\":\"2.0\",\"method\":\"notifications/{text}\"}}"), vec![]),
+        (format!("{{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":\"{text}\"}}"), vec![json!([-32600, null])]),
+        (text, vec![json!([-32600, null])]),
+    ] {
+        server.process.send_line(line.as_bytes());
+        still_works(&mut server);
+        assert_eq!(answers_to_a_line(&mut server), expected, "{}", &line[..60]);
+    }
 }
 
 #[test]

@@ -29,6 +29,7 @@ pub mod shutdown;
 pub mod stdio;
 pub mod table;
 pub mod tools;
+mod transport;
 pub mod visible;
 pub mod words;
 

@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::server::Server;
 use crate::stdio::EofSignal;
+use crate::transport::LineTransport;
 
 /// Clients kill a process that is not gone two seconds after they closed its stdin; half of that must do for all
 /// three: calls that are about to end by themselves, waits that are cut short, and the registry.
@@ -51,7 +52,7 @@ where
 {
     let ending = CancellationToken::new();
     let service = tokio::select! {
-        service = server.serve_with_ct(pipes, ending.clone()) => service,
+        service = server.serve_with_ct(LineTransport::new(pipes.0, pipes.1), ending.clone()) => service,
         // A signal before the first message.
         () = shutdown.cancelled() => return Ok(()),
     };

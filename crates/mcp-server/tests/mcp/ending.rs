@@ -99,6 +99,13 @@ async fn a_line_that_is_no_message_does_not_end_the_conversation() {
     lines.next_line().await.unwrap().unwrap();
     writer.write_all(b"not json\n{\"jsonrpc\":\n\n").await.unwrap();
     writer.write_all(line(2, "tools/list", json!({})).as_bytes()).await.unwrap();
-    let answer: Value = serde_json::from_str(&lines.next_line().await.unwrap().unwrap()).unwrap();
-    assert_eq!(answer["id"], json!(2));
+    let mut answers = Vec::new();
+    for _ in 0..3 {
+        let answer: Value = serde_json::from_str(&lines.next_line().await.unwrap().unwrap()).unwrap();
+        answers.push((answer["error"]["code"].clone(), answer["id"].clone()));
+    }
+    assert_eq!(
+        answers,
+        [(json!(-32700), Value::Null), (json!(-32700), Value::Null), (Value::Null, json!(2))]
+    );
 }
