@@ -62,6 +62,41 @@ fn an_unknown_method_and_an_unknown_tool_are_protocol_errors() {
 }
 
 #[test]
+fn known_methods_with_other_parameters_are_told_what_was_expected() {
+    let mut server = Server::start(&[]);
+    let call = |arguments: Value| json!({ "name": "query_list", "arguments": arguments });
+    for (method, params, words) in [
+        (
+            "tools/call",
+            call(json!("{\"limit\":1}")),
+            "arguments must be an object with the tool's arguments by name, not a string",
+        ),
+        ("tools/call", call(json!([])), "not an array"),
+        ("tools/call", call(json!(5)), "not a number"),
+        ("tools/call", call(json!(true)), "not a boolean"),
+        ("tools/call", json!({}), "missing field `name`"),
+        ("tools/call", json!({ "name": 5 }), "name: invalid type"),
+        ("tools/call", json!([]), "must be an object"),
+        ("tools/call", json!("query_list"), "must be an object"),
+        ("resources/read", json!({}), "missing field `uri`"),
+        ("resources/read", json!({ "uri": 5 }), "uri: invalid type"),
+        ("resources/templates/list", json!([]), "must be an object"),
+        ("completion/complete", json!({}), "missing field `ref`"),
+        ("subscriptions/listen", json!({}), "missing field"),
+        ("server/discover", json!(5), "must be an object"),
+        ("ping", json!([]), "must be an object"),
+    ] {
+        let error = server.process.request(method, params.clone())["error"].clone();
+        assert_eq!(error["code"], -32602, "{method} {params}: {error}");
+        let message = error["message"].as_str().unwrap();
+        assert!(message.contains(words), "{method} {params}: {message}");
+    }
+    server.process.send_line(b"{\"jsonrpc\":\"2.0\",\"id\":\"bare\",\"method\":\"tools/call\"}");
+    still_works(&mut server);
+    assert_eq!(answers_to_a_line(&mut server), [json!([-32602, "bare"])]);
+}
+
+#[test]
 fn wrong_arguments_name_the_field_and_what_it_should_be() {
     let mut server = Server::start(&[]);
     const UNKNOWN: &str = "q_00000000000000000000000000";

@@ -20,6 +20,7 @@ pub mod lazy;
 pub mod logging;
 pub mod metrics;
 pub mod page;
+mod parameters;
 pub mod policy;
 pub mod resources;
 pub mod schema;
