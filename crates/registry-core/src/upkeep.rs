@@ -192,9 +192,9 @@ pub(crate) async fn take_over_one(shared: &Arc<Shared>, query: &LiveQuery, takin
     take_from(shared, QueryRecord::clone(&record), holder, taking).await;
 }
 
-/// Whether the process that drove an unfinished query is gone and this one cannot go on with it.
+/// Whether the process that drove a query with something left to do is gone and this one cannot go on with it.
 pub(crate) async fn is_abandoned(shared: &Arc<Shared>, query: &LiveQuery) -> bool {
-    let Some(record) = query.record().filter(|record| !record.is_terminal()) else { return false };
+    let Some(record) = query.record().filter(|record| record.needs_a_driver()) else { return false };
     record.lease.owner != shared.instance() && holder(shared, &record).await == Some(Holder::Gone)
 }
 

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use registry_core::QueryRegistry;
+use registry_core::clock::seconds;
 use registry_core::error::RegistryError;
 use registry_core::options::{self, Priority, QueryContext, QueryOptions, QueryRequest};
 use registry_core::registry::Accepted;
@@ -157,23 +158,40 @@ pub(super) async fn call(call: &Call, arguments: Option<JsonObject>) -> Result<C
         Permit::AskFirst(question) => return Ok((*question).into()),
     }
     let asked = request.options.clone();
-    let Accepted { snapshot, joined, options } = match registry.execute_query(request).await {
+    let accepted = match registry.execute_query(request).await {
         Ok(accepted) => accepted,
         Err(error) => return Err(call.failed(registry, &error).await),
     };
-    let snapshot = call.wait_for_end(registry, snapshot, patience.limit).await?;
-    let (mut query, rows, csv) = match snapshot.status {
-        QueryStatus::Succeeded => {
-            let page = rows::read(call, registry, &snapshot, 0, max_rows).await?;
-            (page.facts, Some(page.rows), page.csv)
-        }
+    let snapshot = call.wait_for_end(registry, accepted.snapshot.clone(), patience.limit).await?;
+    let page = match snapshot.status {
+        QueryStatus::Succeeded => Some(rows::read(call, registry, &snapshot, 0, max_rows).await?),
         QueryStatus::Pending
         | QueryStatus::Running
         | QueryStatus::Failed
         | QueryStatus::Canceled
-        | QueryStatus::Timeout => (call.facts(&snapshot), None, None),
+        | QueryStatus::Timeout => None,
+    };
+    let (mut query, rows, csv) = match page {
+        Some(page) => (page.facts, Some(page.rows), page.csv),
+        None => (call.facts(&snapshot), None, None),
     };
     query.waited(patience.clamped_to);
+    let answer = Answer { rows, ..about(call, query, snapshot.status, &asked, &accepted) };
+    if snapshot.status.is_terminal() && snapshot.status != QueryStatus::Succeeded {
+        return Err(ToolError::of_query(&answer));
+    }
+    Ok(answer::success(&answer, csv.as_ref()).into())
+}
+
+/// What was made of the call: another limit than it asked for, or an earlier query.
+fn about(
+    call: &Call,
+    mut query: QueryFacts,
+    status: QueryStatus,
+    asked: &QueryOptions,
+    accepted: &Accepted,
+) -> Answer {
+    let joined = accepted.joined;
     // An earlier query keeps the limit that it was given.
     let shortened = call.shared.settings.shortened(asked.query_timeout.filter(|_| joined.is_none()));
     if let Some(limit) = shortened {
@@ -181,24 +199,16 @@ pub(super) async fn call(call: &Call, arguments: Option<JsonObject>) -> Result<C
     }
     if let Some(joined) = joined {
         let because = words::joined(joined);
-        let own = words::own_settings(&asked, &options).filter(|_| !snapshot.status.is_terminal());
+        let own = words::own_settings(asked, &accepted.options).filter(|_| !status.is_terminal());
         let own = own.map(|own| format!("{own} ")).unwrap_or_default();
         query.message = format!("No new query was started, because {because}. {own}{}", query.message);
     }
-    let answer = Answer {
+    Answer {
         query,
-        timeout_seconds: shortened.map(|limit| limit.as_secs_f64()),
+        timeout_seconds: shortened.map(seconds),
         deduplicated: joined.is_some().then_some(true),
         deduplicated_because: joined.map(words::joined),
-        rows,
-    };
-    match snapshot.status {
-        QueryStatus::Failed | QueryStatus::Canceled | QueryStatus::Timeout => {
-            Err(ToolError::of_query(&answer))
-        }
-        QueryStatus::Pending | QueryStatus::Running | QueryStatus::Succeeded => {
-            Ok(answer::success(&answer, csv.as_ref()).into())
-        }
+        rows: None,
     }
 }
 
