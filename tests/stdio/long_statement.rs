@@ -32,6 +32,7 @@ fn everything_is_answered_while_a_long_statement_runs() {
 fn a_cancel_ends_it_and_the_processor_is_idle_after() {
     let mut server = Server::start(&[]);
     let id = server.process.submit(ENDLESS);
+    server.process.wait_until_running(&id);
     let canceled = server.process.call("query_cancel", json!({ "query_id": id }));
     assert_eq!(
         (&canceled["canceled"], &canceled["reason"]),

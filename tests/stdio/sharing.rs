@@ -29,6 +29,7 @@ fn a_cancel_from_the_other_process_stops_the_query_where_it_runs() {
     let mut first = Server::start(&[]);
     let mut second = second(&first);
     let id = first.process.submit(ENDLESS);
+    first.process.wait_until_running(&id);
     let canceled = second.call("query_cancel", json!({ "query_id": id }));
     assert_eq!(canceled["reason"], "canceled", "{canceled}");
     assert_eq!(first.process.wait_for_end(&id)["status"], "canceled");
@@ -135,5 +136,6 @@ fn a_living_process_keeps_its_queries_when_another_one_starts() {
         assert!(matches!(status["status"].as_str(), Some("pending" | "running")), "{status}");
         other.kill();
     }
+    first.process.wait_until_running(&id);
     assert_eq!(first.process.call("query_cancel", json!({ "query_id": id }))["reason"], "canceled");
 }

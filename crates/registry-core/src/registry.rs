@@ -250,8 +250,8 @@ impl QueryRegistry {
         Canceled { reason, snapshot: self.shared.view(record).await }
     }
 
-    /// The record once the engine's word is in it, or as it is when the patience is over. Whom nobody asks, gives no
-    /// word.
+    /// The record once the engine's word is in it, or as it is when the patience is over. An engine that nobody asks gives
+    /// none.
     async fn word(
         &self,
         query: &Arc<LiveQuery>,

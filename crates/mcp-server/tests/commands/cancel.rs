@@ -23,6 +23,7 @@ fn several_are_stopped_at_once_and_each_is_told_of() {
     let mut server = state.serve(&["--no-deduplicate"]);
     let ended = state.statement("select 1");
     let running = [server.submit(ENDLESS), server.submit(ENDLESS)];
+    running.iter().for_each(|id| server.wait_until_running(id));
     let ran = state.run(&["cancel", &running[0], &running[1], &ended, "--json"]);
     assert_eq!(ran.code, 0, "{ran:?}");
     let document = ran.json();
