@@ -175,7 +175,8 @@ fn each_outcome_moves_its_counter() {
     assert_eq!(scrape.value("query_timeouts_total"), 1.0);
     assert_eq!(scrape.value("query_cancels_total{outcome=\"canceled\"}"), 1.0);
     assert_eq!(scrape.value("query_execution_seconds_count"), 3.0);
-    assert!(scrape.value("query_execution_seconds_sum") >= 1.0);
+    // The time limit counts from the acceptance, so less than its second was spent running.
+    assert!(scrape.value("query_execution_seconds_sum") >= 0.1);
     assert_eq!(scrape.value("engine_call_seconds_count{call=\"submit\"}"), 4.0);
     assert_eq!(scrape.value("engine_call_seconds_bucket{call=\"submit\",le=\"+Inf\"}"), 4.0);
     assert_eq!(scrape.value("sessions_opened_total"), 4.0);
