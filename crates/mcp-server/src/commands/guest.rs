@@ -74,6 +74,10 @@ impl Guest {
                 self.registry.inspect(ListFilter { limit: Some(1), ..ListFilter::default() }).await?;
             return newest.into_iter().next().ok_or_else(|| self.unknown(name));
         }
+        // A variable that was never set must not name the only query there is.
+        if name.trim().is_empty() || "q_".starts_with(name) {
+            return Err(nothing_named(name));
+        }
         if let Ok(id) = name.parse() {
             return self.again(id).await;
         }
@@ -98,6 +102,11 @@ impl Guest {
         Failure::new(ExitCode::NotFound, format!("no query {name} is known in {directory}"))
             .next("See those that are with: async-query-mcp list. Give the --state-dir of the server if it has one.")
     }
+}
+
+fn nothing_named(name: &str) -> Failure {
+    Failure::new(ExitCode::Usage, format!("{:?} names no query", visible(name)))
+        .next("Give an id or its beginning, as async-query-mcp list shows it, or last for the newest query.")
 }
 
 fn ambiguous(name: &str, found: &[Inspection]) -> Failure {

@@ -73,3 +73,23 @@ fn whom_to_cancel_must_be_said_and_only_once() {
         assert_eq!(state.run(arguments).code, 2, "{arguments:?}");
     }
 }
+
+#[test]
+fn an_empty_id_names_no_query_even_where_there_is_only_one() {
+    let state = State::new();
+    let mut server = state.serve(&[]);
+    let id = server.submit(ENDLESS);
+    server.wait_until_running(&id);
+    for nothing in ["", " ", "q_", "q"] {
+        for command in ["cancel", "status", "result"] {
+            let ran = state.run(&[command, nothing]);
+            assert_eq!(ran.code, 2, "{command} {nothing:?}: {ran:?}");
+            assert!(ran.err.contains("list"), "{ran:?}");
+        }
+    }
+    assert_eq!(
+        server.call("query_status", json!({ "query_id": id, "wait_seconds": 0 }))["status"],
+        "running"
+    );
+    assert_eq!(state.run(&["cancel", &id]).code, 0);
+}
