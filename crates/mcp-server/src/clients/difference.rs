@@ -1,6 +1,6 @@
 //! What changes in a text, as a person reads it.
 
-use super::secrets;
+use super::covering::covered;
 use crate::visible::visible;
 
 const CONTEXT: usize = 3;
@@ -24,6 +24,9 @@ pub fn unified(path: &str, before: &str, after: &str) -> String {
     let (old_count, new_count) = (old_end + shown_tail - first, new_end + shown_tail - first);
     let mut out = format!("--- {path}\n+++ {path}\n");
     out.push_str(&format!("@@ -{} +{} @@\n", span(first, old_count), span(first, new_count)));
+    // Only from here on, so that a change of a secret is a change.
+    let (old_text, new_text) = (covered(before), covered(after));
+    let (old, new): (Vec<&str>, Vec<&str>) = (old_text.lines().collect(), new_text.lines().collect());
     let place = first_difference(old.get(head), new.get(head));
     let mut push = |sign: char, lines: Option<&[&str]>| {
         for line in lines.unwrap_or_default() {
@@ -50,9 +53,8 @@ fn first_difference(old: Option<&&str>, new: Option<&&str>) -> usize {
 fn shown(line: &str, place: usize) -> String {
     let length = line.chars().count();
     let line = if length <= WIDTH {
-        secrets::hidden(line)
+        line.to_owned()
     } else {
-        // No more than what changes: around it may stand anything.
         let start = place.saturating_sub(LEAD).min(length - WIDTH);
         let window: String = line.chars().skip(start).take(WIDTH).collect();
         let (left, right) = (if start > 0 { "…" } else { "" }, if start + WIDTH < length { "…" } else { "" });

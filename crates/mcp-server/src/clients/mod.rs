@@ -2,6 +2,7 @@
 
 use clap::ValueEnum;
 
+pub mod covering;
 pub mod difference;
 pub mod document;
 pub mod entry;

@@ -1,6 +1,6 @@
 //! What must not be written into a client's configuration, which many programs read and many people share.
 
-const SECRET_WORDS: [&str; 11] = [
+const SECRET_WORDS: [&str; 13] = [
     "PASSWORD",
     "PASSWD",
     "PASSPHRASE",
@@ -12,14 +12,20 @@ const SECRET_WORDS: [&str; 11] = [
     "APIKEY",
     "ACCESS_KEY",
     "CREDENTIAL",
+    "AUTHORIZATION",
+    "COOKIE",
 ];
+/// A name that is or ends with one of these words holds a secret.
+const SECRET_ENDS: [&str; 2] = ["PASS", "AUTH"];
 /// A name that ends so holds a place or a kind, not the secret itself.
 const HARMLESS_ENDS: [&str; 6] = ["_PATH", "_FILE", "_DIR", "_URL", "_TYPE", "_NAME"];
 
 /// Whether a variable, a key or a flag of this name holds a secret.
 pub fn is_secret_name(name: &str) -> bool {
     let name = name.to_ascii_uppercase().replace('-', "_");
-    SECRET_WORDS.iter().any(|word| name.contains(word))
+    let ends =
+        |word: &&str| name.strip_suffix(*word).is_some_and(|rest| rest.is_empty() || rest.ends_with('_'));
+    (SECRET_WORDS.iter().any(|word| name.contains(word)) || SECRET_ENDS.iter().any(ends))
         && !HARMLESS_ENDS.iter().any(|end| name.ends_with(end))
 }
 
@@ -29,29 +35,13 @@ pub fn is_secret_value(value: &str) -> bool {
         || has_web_token(value)
         || has_password_in_address(value)
         || has_assignment(value)
+        || has_header(value)
 }
 
 /// Whether a value only names where the client finds it, as `${env:NAME}`, `${input:NAME}` or `${NAME}`.
 pub fn is_reference(value: &str) -> bool {
     let inner = value.strip_prefix("${").and_then(|rest| rest.strip_suffix('}'));
     inner.is_some_and(|inner| !inner.contains(['}', '{']) && !inner.contains(":-"))
-}
-
-/// A line of JSON with the text of secret members and secret values hidden.
-pub fn hidden(line: &str) -> String {
-    let Some((key, value)) = line.split_once("\":") else {
-        return if is_secret_value(line) { blanked(line) } else { line.to_owned() };
-    };
-    let name = key.rsplit('"').next().unwrap_or(key);
-    let text = value.trim().trim_end_matches(',');
-    let secret = is_secret_name(name) && text.starts_with('"') && !is_reference(text.trim_matches('"'));
-    if secret || is_secret_value(value) { format!("{key}\": {}", blanked(value)) } else { line.to_owned() }
-}
-
-fn blanked(text: &str) -> String {
-    let comma = if text.trim_end().ends_with(',') { "," } else { "" };
-    let indent = text.get(..text.len() - text.trim_start().len()).unwrap_or_default();
-    format!("{}\"(hidden)\"{comma}", if indent.len() > 1 { indent } else { "" })
 }
 
 /// Three parts of base64, the first of which is a JSON object.
@@ -76,6 +66,19 @@ fn has_assignment(value: &str) -> bool {
             && !is_reference(secret)
             && is_secret_name(name.rsplit([':', '/']).next().unwrap_or(name))
     })
+}
+
+/// `Authorization: Bearer ...`, `X-Api-Key: ...`, or only what follows the name of such a header.
+fn has_header(value: &str) -> bool {
+    let (name, content) = value.split_once(':').unwrap_or(("", value));
+    let is_name = |name: &str| name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_'));
+    let mut words = content.split_whitespace();
+    let scheme = words.next().unwrap_or_default();
+    let is_scheme = ["bearer", "basic"].iter().any(|known| scheme.eq_ignore_ascii_case(known));
+    match words.next() {
+        Some(secret) if is_scheme && is_name(name) => !is_reference(secret),
+        _ => !scheme.is_empty() && !is_reference(scheme) && is_name(name) && is_secret_name(name),
+    }
 }
 
 #[cfg(test)]
@@ -119,6 +122,9 @@ mod tests {
             "postgres://ada:hunter2@db/shop",
             "sqlite:/d/x.db?password=hunter2",
             "account=a;TOKEN=b",
+            "Authorization: Bearer abc",
+            "x-api-key: abc",
+            "Basic YWRhOmh1bnRlcjI=",
         ] {
             assert!(is_secret_value(value), "{value}");
         }
@@ -129,6 +135,8 @@ mod tests {
             "/keys/rsa_key.p8",
             "eyJ.a.b",
             "password=${env:PW}",
+            "Authorization: Bearer ${env:KEY}",
+            "x-api-key: ${env:KEY}",
             "info",
         ] {
             assert!(!is_secret_value(value), "{value}");
@@ -142,14 +150,5 @@ mod tests {
         assert!(!is_reference("hunter2"));
         assert!(!is_reference("${PASSWORD:-hunter2}"));
         assert!(!is_reference("${A}hunter2${B}"));
-    }
-
-    #[test]
-    fn secrets_of_other_servers_are_not_shown() {
-        assert_eq!(hidden("    \"API_KEY\": \"abc\","), "    \"API_KEY\": \"(hidden)\",");
-        assert_eq!(hidden("  \"command\": \"x\","), "  \"command\": \"x\",");
-        assert_eq!(hidden("  \"TOKEN\": \"${env:TOKEN}\""), "  \"TOKEN\": \"${env:TOKEN}\"");
-        assert_eq!(hidden("  \"url\": \"https://a:b@c/\""), "  \"url\": \"(hidden)\"");
-        assert_eq!(hidden("      \"postgres://a:b@c/\","), "      \"(hidden)\",");
     }
 }
