@@ -147,3 +147,32 @@ fn a_time_limit_without_an_engine_within_reach_names_the_engine_and_a_way_to_loo
     assert!(!told.contains("--timeout"), "{told}");
     assert_eq!(output.status.code(), Some(6), "{told}");
 }
+
+#[test]
+fn a_statement_may_begin_with_a_comment() {
+    let sql = "-- daily report\nselect 1 as a";
+    for arguments in [&[sql, "--format", "csv"][..], &["--format", "csv", sql], &["--format=csv", "--", sql]]
+    {
+        let output = run(arguments);
+        assert_eq!((out(&output).as_str(), output.status.code()), ("a\n1\n", Some(0)), "{}", err(&output));
+    }
+}
+
+#[test]
+fn a_flag_that_does_not_exist_is_no_statement() {
+    for arguments in [&["--formt", "csv", "select 1"][..], &["--formt=csv", "select 1"], &["--formt"]] {
+        let output = run(arguments);
+        assert_eq!(output.status.code(), Some(2));
+        assert!(err(&output).contains("--formt"), "{}", err(&output));
+    }
+}
+
+#[test]
+fn a_negative_number_is_told_from_a_flag() {
+    for arguments in [&["--max-rows", "-1"][..], &["--max-running", "-1"], &["--timeout", "-1"]] {
+        let output = run(&[&["select 1"], arguments].concat());
+        let text = err(&output);
+        assert!(text.contains("invalid value '-1'") && !text.contains("'-- -1'"), "{text}");
+        assert_eq!(output.status.code(), Some(2));
+    }
+}

@@ -1,21 +1,45 @@
-//! Which variables count: one that says nothing is as if it were not there.
+//! The command line as it is read: a variable that says nothing is as if it were not there, and a number with a minus is
+//! a number.
 
 use clap::builder::Resettable;
-use clap::{Arg, Command, CommandFactory, FromArgMatches};
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::{Arg, Command, CommandFactory, Error, FromArgMatches};
 
 use super::Cli;
 
 impl Cli {
     /// What this process was started with; ends it where that is wrong or asks for help.
     pub fn of_process() -> Self {
-        let matches = command().get_matches();
+        let matches = command().try_get_matches().unwrap_or_else(|error| blamed(error).exit());
         Self::from_arg_matches(&matches).unwrap_or_else(|error| error.format(&mut command()).exit())
     }
 }
 
+/// What is wrong with the line of this process. A flag that does not exist may have been taken for a statement that
+/// begins with a comment; it is to blame, and not what follows it.
+fn blamed(error: Error) -> Error {
+    let strict = |arg: Arg| match arg.is_allow_hyphen_values_set() {
+        true => arg.allow_hyphen_values(false),
+        false => arg,
+    };
+    let is_flag = |name: &str| name.starts_with('-') && !name.contains(char::is_whitespace);
+    let names_flag = |error: &Error| matches!(error.get(ContextKind::InvalidArg), Some(ContextValue::String(name)) if is_flag(name));
+    let found = command().mut_subcommands(|one| one.mut_args(strict)).try_get_matches().err();
+    found.filter(|error| error.kind() == ErrorKind::UnknownArgument && names_flag(error)).unwrap_or(error)
+}
+
 /// The command line, with those of its variables that say something.
 pub(crate) fn command() -> Command {
-    without_unset(Cli::command())
+    with_numbers(without_unset(Cli::command()))
+}
+
+/// What is wrong with `--limit -1` is the number, which no flag of ours looks like.
+fn with_numbers(command: Command) -> Command {
+    let may_be_number = |arg: Arg| match arg.is_positional() || !arg.get_action().takes_values() {
+        true => arg,
+        false => arg.allow_negative_numbers(true),
+    };
+    command.mut_args(may_be_number).mut_subcommands(with_numbers)
 }
 
 fn without_unset(command: Command) -> Command {
@@ -107,6 +131,11 @@ mod tests {
             "{read}"
         );
         assert!(read.contains("allow_cortex: true") && read.contains("export_dir: Some(\"/e\")"), "{read}");
+    }
+
+    #[test]
+    fn the_command_line_as_it_is_read_is_consistent() {
+        command().debug_assert();
     }
 
     #[test]

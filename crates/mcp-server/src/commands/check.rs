@@ -18,7 +18,8 @@ use crate::visible::visible;
 #[derive(Debug, Args)]
 pub struct CheckArgs {
     /// The statement; `-` reads it from stdin.
-    #[arg(required_unless_present = "batch", conflicts_with = "batch")]
+    #[arg(required_unless_present = "batch", conflicts_with = "batch", allow_hyphen_values = true,
+          value_parser = crate::cli::values::statement)]
     pub sql: Option<String>,
     /// The SQL it is written in [default: that of the default connection].
     #[arg(long, value_name = "DIALECT",

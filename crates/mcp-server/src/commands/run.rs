@@ -38,7 +38,8 @@ const PRUNE: Duration = Duration::from_secs(1);
 #[derive(Debug, Args)]
 pub struct RunArgs {
     /// One SQL statement; `-` reads it from stdin.
-    #[arg(required_unless_present = "file")]
+    #[arg(required_unless_present = "file", allow_hyphen_values = true,
+          value_parser = crate::cli::values::statement)]
     sql: Option<String>,
     /// Read the statement from a file.
     #[arg(long, short, value_name = "PATH", conflicts_with = "sql")]
@@ -153,7 +154,8 @@ async fn request(args: &RunArgs) -> Result<QueryRequest, Failure> {
             };
             let path = path.clone();
             let read = tokio::task::spawn_blocking(move || std::fs::read_to_string(path)).await;
-            read.map_err(|fault| unreadable(&fault))?.map_err(|error| unreadable(&error))?
+            let text = read.map_err(|fault| unreadable(&fault))?.map_err(|error| unreadable(&error))?;
+            text
         }
         (None, Some("-")) => {
             let unreadable = |error| Failure::new(ExitCode::Usage, format!("cannot read stdin: {error}"));
