@@ -100,7 +100,15 @@ pub async fn read_line() -> io::Result<String> {
 pub async fn read_all() -> io::Result<String> {
     let mut text = String::new();
     tokio::io::stdin().read_to_string(&mut text).await?;
-    Ok(text)
+    Ok(without_mark(text))
+}
+
+/// The text of a file without the byte order mark that some editors put before it; a second one is part of the text.
+pub fn without_mark(mut text: String) -> String {
+    if text.starts_with('\u{feff}') {
+        text.remove(0);
+    }
+    text
 }
 
 /// Returns when one of `keys` was typed, or stdin has ended.

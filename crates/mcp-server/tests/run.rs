@@ -176,3 +176,14 @@ fn a_negative_number_is_told_from_a_flag() {
         assert_eq!(output.status.code(), Some(2));
     }
 }
+
+#[test]
+fn one_byte_order_mark_at_the_start_of_a_file_is_no_part_of_the_statement() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("report.sql");
+    for (marks, code) in [("", 0), ("\u{feff}", 0), ("\u{feff}\u{feff}", 1)] {
+        std::fs::write(&path, format!("{marks}select 1 as a")).unwrap();
+        let output = run(&["--file", path.to_str().unwrap()]);
+        assert_eq!(output.status.code(), Some(code), "{marks:?}: {}", err(&output));
+    }
+}

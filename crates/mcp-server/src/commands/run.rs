@@ -155,7 +155,7 @@ async fn request(args: &RunArgs) -> Result<QueryRequest, Failure> {
             let path = path.clone();
             let read = tokio::task::spawn_blocking(move || std::fs::read_to_string(path)).await;
             let text = read.map_err(|fault| unreadable(&fault))?.map_err(|error| unreadable(&error))?;
-            text
+            stdio::without_mark(text)
         }
         (None, Some("-")) => {
             let unreadable = |error| Failure::new(ExitCode::Usage, format!("cannot read stdin: {error}"));
