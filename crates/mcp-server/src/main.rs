@@ -48,8 +48,8 @@ async fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
     let config = Config::from_args(&cli.global, |name| std::env::var_os(name).map(PathBuf::from))?;
     Ok(match command {
         Command::Serve => commands::serve::serve(config).await?,
-        Command::Check(args) => commands::check::check(&config, args).await?,
-        Command::Doctor(args) => commands::doctor::doctor(config, args).await?,
+        Command::Check(args) => commands::check::check(&config, args).await,
+        Command::Doctor(args) => commands::doctor::doctor(config, args).await,
         Command::Run(args) => commands::run::run(config, args).await,
         Command::List(args) => commands::list::list(config, args).await,
         Command::Status(args) => commands::status::status(config, args).await,
@@ -57,7 +57,7 @@ async fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Cancel(args) => commands::cancel::cancel(config, args).await,
         Command::Prune(args) => commands::prune::prune(config, args).await,
         Command::Completions(args) => commands::completions::completions(args).await,
-        Command::Install(args) => commands::install::install(args).await?,
-        Command::Uninstall(args) => commands::install::uninstall(args).await?,
+        Command::Install(args) => commands::install::install(args).await,
+        Command::Uninstall(args) => commands::install::uninstall(args).await,
     })
 }

@@ -1,6 +1,6 @@
 //! `check "SQL"`: what the policy says of a statement, without running it.
 
-use std::process::ExitCode;
+use std::process::ExitCode as ProcessCode;
 
 use clap::Args;
 use clap::builder::PossibleValuesParser;
@@ -10,6 +10,8 @@ use serde_json::Value;
 use sql_guard::{Allowances, Dialect, Verdict};
 use tokio::io::{AsyncBufReadExt, BufReader};
 
+use super::exit_code::ExitCode;
+use super::failure::Failure;
 use crate::config::Config;
 use crate::stdio;
 use crate::visible::visible;
@@ -68,7 +70,12 @@ struct Unread {
 }
 
 /// Prints the verdict on one statement, or on each line of stdin.
-pub async fn check(config: &Config, args: CheckArgs) -> anyhow::Result<ExitCode> {
+pub async fn check(config: &Config, args: CheckArgs) -> ProcessCode {
+    let as_json = args.json || args.batch;
+    super::end(judge(config, args).await, as_json).await
+}
+
+async fn judge(config: &Config, args: CheckArgs) -> Result<ExitCode, Failure> {
     let by_default = config.settings.dialect(None).map_or(Dialect::Sqlite, |(_, dialect)| dialect);
     let dialect = args.dialect.unwrap_or(by_default);
     let allowances = &config.settings.policy.allowances;
@@ -77,12 +84,16 @@ pub async fn check(config: &Config, args: CheckArgs) -> anyhow::Result<ExitCode>
     }
     let sql = match args.sql {
         Some(sql) if sql != "-" => sql,
-        Some(_) | None => stdio::read_all().await?,
+        Some(_) | None => stdio::read_all().await.map_err(unreadable)?,
     };
     let verdict = sql_guard::judge(&sql, dialect, allowances);
     let text = if args.json { line(&Answer::of(&verdict, None))? } else { words(&verdict) };
     stdio::print(&text).await?;
-    Ok(if verdict.kind.only_reads() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if verdict.kind.only_reads() { ExitCode::Success } else { ExitCode::Failed })
+}
+
+fn unreadable(error: std::io::Error) -> Failure {
+    Failure::new(ExitCode::Usage, format!("cannot read stdin: {error}"))
 }
 
 /// The verdict, and for what does not only read also the rule, the place and the mend.
@@ -103,10 +114,10 @@ fn words(verdict: &Verdict) -> String {
     text
 }
 
-async fn batch(dialect: Dialect, allowances: &Allowances) -> anyhow::Result<ExitCode> {
+async fn batch(dialect: Dialect, allowances: &Allowances) -> Result<ExitCode, Failure> {
     let mut lines = BufReader::new(tokio::io::stdin()).split(b'\n');
     let mut all_read = true;
-    while let Some(bytes) = lines.next_segment().await? {
+    while let Some(bytes) = lines.next_segment().await.map_err(unreadable)? {
         if bytes.trim_ascii().is_empty() {
             continue;
         }
@@ -123,7 +134,7 @@ async fn batch(dialect: Dialect, allowances: &Allowances) -> anyhow::Result<Exit
         };
         stdio::print(&text).await?;
     }
-    Ok(if all_read { ExitCode::SUCCESS } else { ExitCode::from(2) })
+    Ok(if all_read { ExitCode::Success } else { ExitCode::Usage })
 }
 
 impl<'a> Answer<'a> {

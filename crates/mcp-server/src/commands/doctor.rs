@@ -2,12 +2,14 @@
 
 mod print;
 
-use std::process::ExitCode;
+use std::process::ExitCode as ProcessCode;
 use std::time::Duration;
 
 use clap::Args;
 use serde_json::json;
 
+use super::exit_code::ExitCode;
+use super::failure::Failure;
 use crate::config::Config;
 use crate::doctor::{How, Report, examine};
 use crate::stdio;
@@ -35,14 +37,20 @@ pub struct DoctorArgs {
 }
 
 /// Looks, and prints what it found.
-pub async fn doctor(config: Config, args: DoctorArgs) -> anyhow::Result<ExitCode> {
+pub async fn doctor(config: Config, args: DoctorArgs) -> ProcessCode {
+    let as_json = args.json;
+    super::end(run(&config, args).await, as_json).await
+}
+
+async fn run(config: &Config, args: DoctorArgs) -> Result<ExitCode, Failure> {
     if let Some(name) = args.on.as_ref().filter(|name| !config.settings.connections.contains(name)) {
         let known = config.settings.connections.join(", ");
-        anyhow::bail!("there is no connection {name:?}; there are: {known}");
+        let unknown = format!("there is no connection {name:?}; there are: {known}");
+        return Err(Failure::new(ExitCode::Usage, unknown));
     }
     let mut report = Report::default();
     let how = How { offline: args.offline, patience: args.patience };
-    examine(&mut report, &config, args.on.as_deref(), how).await;
+    examine(&mut report, config, args.on.as_deref(), how).await;
     let text = if args.json {
         let version = env!("CARGO_PKG_VERSION");
         format!("{:#}\n", json!({ "version": version, "ok": report.is_good(), "steps": report.steps() }))
@@ -50,5 +58,5 @@ pub async fn doctor(config: Config, args: DoctorArgs) -> anyhow::Result<ExitCode
         print::text(&report, Style::of_stdout())
     };
     stdio::print(&text).await?;
-    Ok(if report.is_good() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if report.is_good() { ExitCode::Success } else { ExitCode::Failed })
 }

@@ -16,7 +16,7 @@ Exit codes:
   3    no such query here, or its rows are gone
   4    the query was canceled
   5    the query was stopped by its time limit
-  6    the database or the state directory cannot be reached or used
+  6    the database, the state directory or stdout cannot be reached or used
   7    not yet: the query still runs, or the engine has not confirmed that it stopped
   130  interrupted";
 
@@ -35,7 +35,7 @@ pub enum ExitCode {
     Canceled,
     /// The query was stopped by its time limit.
     TimedOut,
-    /// The database or the state directory cannot be reached or used.
+    /// The database, the state directory or stdout cannot be reached or used.
     Unreachable,
     /// The query still runs, or the engine has not confirmed that it stopped.
     NotYet,

@@ -137,6 +137,13 @@ impl From<io::Error> for Failure {
     }
 }
 
+impl From<anyhow::Error> for Failure {
+    /// What was given is wrong, or the machine is not as it must be.
+    fn from(error: anyhow::Error) -> Self {
+        Self::new(ExitCode::Usage, format!("{error:#}"))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

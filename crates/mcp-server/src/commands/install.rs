@@ -5,12 +5,14 @@ mod executable;
 mod given;
 
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
+use std::process::ExitCode as ProcessCode;
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow, bail};
 use clap::Args;
 use serde_json::{Map, Value};
 
+use super::exit_code::ExitCode;
+use super::failure::Failure;
 use crate::call::now;
 use crate::clients::entry::{Entry, runs_this_server};
 use crate::clients::file::ConfigFile;
@@ -69,7 +71,11 @@ struct PlaceArgs {
 }
 
 /// Registers this server with a client, run with the flags of this command line that are not `install`'s own.
-pub async fn install(args: InstallArgs) -> anyhow::Result<ExitCode> {
+pub async fn install(args: InstallArgs) -> ProcessCode {
+    super::end(register(args).await, false).await
+}
+
+async fn register(args: InstallArgs) -> Result<ExitCode, Failure> {
     let directory = std::env::current_dir().context("cannot tell the current directory")?;
     let entry = entry(&args, &directory)?;
     if args.print {
@@ -91,10 +97,10 @@ pub async fn install(args: InstallArgs) -> anyhow::Result<ExitCode> {
         stdio::tell(&format!("async-query-mcp: {other}; --name keeps both\n")).await;
     }
     if !place.agreed(&file, &after).await? {
-        return Ok(ExitCode::FAILURE);
+        return Ok(ExitCode::Failed);
     }
     if place.dry_run {
-        return Ok(ExitCode::SUCCESS);
+        return Ok(ExitCode::Success);
     }
     file.check_writable()?;
     let kept = file.back_up(now())?;
@@ -105,7 +111,11 @@ pub async fn install(args: InstallArgs) -> anyhow::Result<ExitCode> {
 }
 
 /// Takes this server out of a client's configuration.
-pub async fn uninstall(args: UninstallArgs) -> anyhow::Result<ExitCode> {
+pub async fn uninstall(args: UninstallArgs) -> ProcessCode {
+    super::end(unregister(args).await, false).await
+}
+
+async fn unregister(args: UninstallArgs) -> Result<ExitCode, Failure> {
     let directory = std::env::current_dir().context("cannot tell the current directory")?;
     let place = Place::find(args.client, args.place, &directory)?;
     let file = ConfigFile::read(&place.path)?;
@@ -115,16 +125,17 @@ pub async fn uninstall(args: UninstallArgs) -> anyhow::Result<ExitCode> {
         return place.say(&format!("{} has no entry {:?}", file.path().display(), place.name)).await;
     };
     if !place.is_ours(&entry) {
-        bail!(
+        return Err(anyhow!(
             "{:?} in {} runs something else; name another entry with --name, or remove it by hand",
             place.name,
             file.path().display()
-        );
+        )
+        .into());
     }
     let backups = file.backups();
     let texts: Vec<String> = backups.iter().map(|(_, text)| text.clone()).collect();
     let Some(undo) = place.fitting(undo(before, &texts, key, &place.name, &place.executable))? else {
-        return Ok(ExitCode::SUCCESS);
+        return Ok(ExitCode::Success);
     };
     let after = match &undo {
         Undo::Restore(at) => texts.get(*at).map_or("", String::as_str),
@@ -132,10 +143,10 @@ pub async fn uninstall(args: UninstallArgs) -> anyhow::Result<ExitCode> {
         Undo::Edit(text) => text,
     };
     if !place.agreed(&file, after).await? {
-        return Ok(ExitCode::FAILURE);
+        return Ok(ExitCode::Failed);
     }
     if place.dry_run {
-        return Ok(ExitCode::SUCCESS);
+        return Ok(ExitCode::Success);
     }
     let what = carry_out(&file, &undo, after, &backups)?;
     place.say(&format!("{:?} is no longer registered with {}. {what}", place.name, place.client.name())).await
@@ -209,10 +220,17 @@ impl Place {
     }
 
     /// Shows the change and asks for it where that is needed.
-    async fn agreed(&self, file: &ConfigFile, after: &str) -> anyhow::Result<bool> {
+    async fn agreed(&self, file: &ConfigFile, after: &str) -> Result<bool, Failure> {
         let path = visible(&file.path().display().to_string()).into_owned();
         let change = difference::unified(&path, file.text().unwrap_or_default(), after);
-        stdio::print(&change).await.context("cannot show the change")?;
+        match stdio::print(&change).await {
+            // Nothing is changed unseen, and to end in silence would look like success.
+            Err(error) if !self.dry_run => {
+                let unseen = format!("nothing was changed, because the change cannot be shown: {error}");
+                return Err(Failure::new(ExitCode::Unreachable, unseen));
+            }
+            shown => shown?,
+        }
         if self.yes || self.dry_run {
             return Ok(true);
         }
@@ -222,16 +240,17 @@ impl Place {
                 stdio::tell("async-query-mcp: nothing was changed\n").await;
                 Ok(false)
             }
-            Answer::Nobody => bail!(
+            Answer::Nobody => Err(Failure::new(
+                ExitCode::Usage,
                 "nothing was changed, because there is no terminal to ask at. Repeat the command with --yes to make \
-                 this change, or with --dry-run to only see it"
-            ),
+                 this change, or with --dry-run to only see it",
+            )),
         }
     }
 
-    async fn say(&self, text: &str) -> anyhow::Result<ExitCode> {
+    async fn say(&self, text: &str) -> Result<ExitCode, Failure> {
         stdio::tell(&format!("async-query-mcp: {text}\n")).await;
-        Ok(ExitCode::SUCCESS)
+        Ok(ExitCode::Success)
     }
 }
 
@@ -268,12 +287,12 @@ fn refusal(what: &str) -> String {
 }
 
 /// What a person can copy.
-async fn print(client: Client, name: &str, entry: &Entry) -> anyhow::Result<ExitCode> {
+async fn print(client: Client, name: &str, entry: &Entry) -> Result<ExitCode, Failure> {
     let servers = Value::Object(Map::from_iter([(name.to_owned(), entry.to_json(client))]));
     let all = Value::Object(Map::from_iter([(client.key().to_owned(), servers)]));
     let link = entry.link(client, name).map(|link| format!("\n{link}\n")).unwrap_or_default();
-    stdio::print(&format!("{all:#}\n{link}")).await.context("cannot print the entry")?;
-    Ok(ExitCode::SUCCESS)
+    stdio::print(&format!("{all:#}\n{link}")).await?;
+    Ok(ExitCode::Success)
 }
 
 fn entry_name(text: &str) -> Result<String, String> {

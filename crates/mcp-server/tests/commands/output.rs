@@ -124,3 +124,29 @@ fn the_help_of_every_command_lists_the_exit_codes() {
         assert!(ran.code == 0 && ran.out.contains("Exit codes:") && ran.out.contains("130"), "{command}");
     }
 }
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_full_output_is_told_apart_from_a_reader_that_has_enough() {
+    let state = State::new();
+    state.statement("select 1");
+    let home = state.directory.path().display().to_string();
+    for arguments in [
+        &["check", "select 1"][..],
+        &["doctor", "--offline"],
+        &["install", "cursor", "--dry-run"],
+        &["install", "cursor", "--print"],
+        &["list"],
+        &["run", "select 1"],
+        &["completions", "bash"],
+    ] {
+        let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+        let output = state.command(arguments).env("HOME", &home).stdout(full).output().unwrap();
+        assert_eq!(output.status.code(), Some(6), "{arguments:?}: {output:?}");
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let output = state.command(arguments).env("HOME", &home).stdout(writer).output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(output.status.code() == Some(0) && !said.contains("pipe"), "{arguments:?}: {said}");
+    }
+}
