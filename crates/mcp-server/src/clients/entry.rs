@@ -106,8 +106,14 @@ pub fn runs_this_server(entry: &Value, executable: &Path) -> bool {
     }
     let program = program_of(&command);
     program == PROGRAM
-        || Path::new(&command) == executable
+        || is_same_program(Path::new(&command), executable)
         || is_launcher(program) && args.iter().any(|argument| program_of(argument) == PROGRAM)
+}
+
+/// Also under the name of a link, as `install` writes it.
+fn is_same_program(command: &Path, executable: &Path) -> bool {
+    let real = |path: &Path| path.is_absolute().then(|| path.canonicalize().ok()).flatten();
+    command == executable || real(command).is_some_and(|found| Some(found) == real(executable))
 }
 
 /// The name in a path or a package, without directory, extension and version.
@@ -192,5 +198,18 @@ mod tests {
         assert!(!ours("npx", &["-y", "other", "--dir", "/async-query-mcp-data"]));
         assert!(!runs_this_server(&json!({"url": "http://127.0.0.1"}), Path::new("")));
         assert!(!runs_this_server(&json!(7), Path::new("/opt/renamed")));
+    }
+
+    #[test]
+    #[cfg(unix)]
+    fn a_link_of_another_name_to_this_program_is_this_program() {
+        let directory = tempfile::tempdir().unwrap();
+        let [program, link, other] = ["program-1.0", "sql", "other"].map(|name| directory.path().join(name));
+        std::fs::write(&program, "").unwrap();
+        std::fs::write(&other, "").unwrap();
+        std::os::unix::fs::symlink(&program, &link).unwrap();
+        let entry = |path: &Path| serde_json::json!({ "command": path });
+        assert!(runs_this_server(&entry(&link), &program) && runs_this_server(&entry(&program), &link));
+        assert!(!runs_this_server(&entry(&other), &program));
     }
 }
