@@ -10,7 +10,7 @@ use registry_core::snapshot::QuerySnapshot;
 use serde::Serialize;
 
 use super::failure::Failure;
-use super::json;
+use super::{json, terminal};
 use crate::call::now;
 use crate::csv::{self, Hidden};
 use crate::jsonl;
@@ -20,6 +20,9 @@ use crate::words::{self, count, span};
 
 const PAGE_ROWS: u64 = 2000;
 const PAGE_BYTES: u64 = 1 << 20;
+
+/// Said below a table that is not whole.
+const CUT: &str = "… marks what was cut to fit the terminal; --format csv, or a pipe, gives everything\n";
 
 /// How rows are printed.
 #[derive(Debug, Clone, Copy, Args)]
@@ -67,6 +70,8 @@ pub(super) struct Printer {
     as_json: bool,
     hidden: Hidden,
     part: Part,
+    /// The columns of the terminal, if stdout is one.
+    room: Option<usize>,
     table: Option<Table>,
     names: Vec<String>,
     /// Printed so far.
@@ -97,12 +102,25 @@ impl Printer {
     pub(super) fn new(args: RowArgs, part: Part) -> Self {
         // A file gets the bytes as they are; a terminal must not obey them.
         let hidden = if stdio::stdout_is_terminal() { Hidden::SpelledOut } else { Hidden::Kept };
-        Self::with(args.format(), args.json, hidden, part)
+        let room = terminal::size().map(|(columns, _)| columns);
+        Self { room, ..Self::with(args.format(), args.json, hidden, part) }
     }
 
     fn with(format: Format, as_json: bool, hidden: Hidden, part: Part) -> Self {
-        let (table, names) = (None, Vec::new());
-        Self { format, as_json, hidden, part, table, names, rows: 0, kept: 0, total: None, truncated: None }
+        let (table, names, room) = (None, Vec::new(), None);
+        Self {
+            format,
+            as_json,
+            hidden,
+            part,
+            room,
+            table,
+            names,
+            rows: 0,
+            kept: 0,
+            total: None,
+            truncated: None,
+        }
     }
 
     /// Prints the rows of the query, and on stderr how many they were.
@@ -118,6 +136,9 @@ impl Printer {
             false => format!("{}\n", self.footer(snapshot)),
         };
         stdio::tell(&footer).await;
+        if !self.as_json && self.table.as_ref().is_some_and(Table::was_cut) {
+            stdio::tell(CUT).await;
+        }
         Ok(())
     }
 
@@ -143,7 +164,7 @@ impl Printer {
             self.begin(&mut out, page);
         }
         match self.format {
-            Format::Table => out.extend(self.table.as_ref().map(|table| table.rows(&page.rows))),
+            Format::Table => out.extend(self.table.as_mut().map(|table| table.rows(&page.rows))),
             Format::Csv => self.csv_rows(&mut out, &page.rows),
             Format::Json => self.json_rows(&mut out, &page.rows),
             Format::Jsonl => self.jsonl_rows(&mut out, &page.rows),
@@ -156,8 +177,8 @@ impl Printer {
             // A statement without columns has nothing to show.
             _ if page.columns.is_empty() => {}
             Format::Table => {
-                let table = Table::fitted(&page.columns, &page.rows);
-                out.push_str(&table.header(&page.columns));
+                let mut table = Table::fitted(&page.columns, &page.rows, self.room);
+                out.push_str(&table.header());
                 self.table = Some(table);
             }
             Format::Csv => {
