@@ -8,6 +8,9 @@ use crate::stdio;
 use crate::visible::visible;
 use crate::words;
 
+/// The columns of the names of steps, where none is longer.
+const LEAST_WIDTH: usize = 13;
+
 /// Whether marks have colors.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Style {
@@ -39,22 +42,27 @@ impl Style {
 /// The steps, a line each, under the name of what they are part of.
 pub(super) fn text(report: &Report, style: Style) -> String {
     let (mut out, mut scope) = (String::new(), "");
+    let longest = report.steps().iter().map(|step| step.step.chars().count()).max().unwrap_or(0);
+    let width = LEAST_WIDTH.max(longest + 2);
     for step in report.steps() {
         if step.scope != scope {
             scope = &step.scope;
             line(&mut out, scope);
         }
-        describe(&mut out, step, style);
+        describe(&mut out, step, width, style);
     }
     let count = |mark| report.steps().iter().filter(|step| step.status == mark).count();
     line(&mut out, &format!("{} failed, {} to look at", count(Mark::Failed), count(Mark::Warning)));
     out
 }
 
-fn describe(out: &mut String, step: &Step, style: Style) {
+fn describe(out: &mut String, step: &Step, width: usize, style: Style) {
     let time = words::span(Duration::from_millis(step.millis));
     let time = if step.status == Mark::Skipped { String::new() } else { format!(" ({time})") };
-    line(out, &format!("  {}  {:<13}{}{time}", style.mark(step.status), step.step, visible(&step.message)));
+    line(
+        out,
+        &format!("  {}  {:<width$}{}{time}", style.mark(step.status), step.step, visible(&step.message)),
+    );
     for detail in &step.details {
         line(out, &format!("              {}", visible(detail)));
     }
