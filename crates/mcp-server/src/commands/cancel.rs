@@ -3,7 +3,7 @@
 use std::process::ExitCode as ProcessCode;
 use std::time::Duration;
 
-use clap::Args;
+use clap::{ArgGroup, Args};
 use registry_core::QueryRegistry;
 use registry_core::error::RegistryError;
 use registry_core::id::QueryId;
@@ -29,12 +29,13 @@ use crate::words;
 
 /// Which queries are stopped, and how long the engine's word is waited for.
 #[derive(Debug, Args)]
+#[command(group(ArgGroup::new("which").required(true).args(["queries", "all"])))]
 pub struct CancelArgs {
     /// The ids of the queries, their beginnings if no others begin so, or `last` for the newest.
-    #[arg(value_name = "ID", required_unless_present = "all")]
+    #[arg(value_name = "ID")]
     queries: Vec<String>,
     /// Cancel every query that has not ended.
-    #[arg(long, conflicts_with = "queries")]
+    #[arg(long)]
     all: bool,
     /// How long the engine's word is waited for, if anybody can ask it; without a time, until it comes [default: 10s].
     #[arg(long, value_name = "TIME", num_args = 0..=1, default_missing_value = "31d",

@@ -3,7 +3,7 @@
 use std::process::ExitCode as ProcessCode;
 use std::time::Duration;
 
-use clap::Args;
+use clap::{ArgGroup, Args};
 use registry_core::inspection::Forgotten;
 use serde::Serialize;
 
@@ -17,12 +17,13 @@ use crate::stdio;
 
 /// Which queries are forgotten.
 #[derive(Debug, Args)]
+#[command(group(ArgGroup::new("which").required(true).args(["older_than", "all"])))]
 pub struct PruneArgs {
     /// Forget queries that ended longer ago than this, as 90, 15m, 6h or 2d.
-    #[arg(long, value_name = "TIME", value_parser = crate::cli::values::time, required_unless_present = "all")]
+    #[arg(long, value_name = "TIME", value_parser = crate::cli::values::time)]
     older_than: Option<Duration>,
     /// Forget all queries that have ended.
-    #[arg(long, conflicts_with = "older_than")]
+    #[arg(long)]
     all: bool,
     /// For programs: one JSON document on one line.
     #[arg(long)]

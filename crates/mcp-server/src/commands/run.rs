@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode as ProcessCode;
 use std::time::Duration;
 
-use clap::Args;
+use clap::{ArgGroup, Args};
 use registry_core::QueryRegistry;
 use registry_core::options::{QueryContext, QueryOptions, QueryRequest};
 use registry_core::registry::{RegistryConfig, Shutdown};
@@ -36,13 +36,14 @@ const PRUNE: Duration = Duration::from_secs(1);
 
 /// What to run and how to print it.
 #[derive(Debug, Args)]
+#[command(group(ArgGroup::new("statement").required(true).args(["sql", "file"])))]
 pub struct RunArgs {
     /// One SQL statement; `-` reads it from stdin.
-    #[arg(required_unless_present = "file", allow_hyphen_values = true,
+    #[arg(allow_hyphen_values = true,
           value_parser = crate::cli::values::statement)]
     sql: Option<String>,
     /// Read the statement from a file.
-    #[arg(long, short, value_name = "PATH", conflicts_with = "sql")]
+    #[arg(long, short, value_name = "PATH")]
     file: Option<PathBuf>,
     /// Stop the statement after this time, as 90, 90s, 15m or 2h.
     #[arg(long, value_name = "TIME", value_parser = crate::cli::values::time)]

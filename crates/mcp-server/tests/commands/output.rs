@@ -150,3 +150,14 @@ fn a_full_output_is_told_apart_from_a_reader_that_has_enough() {
         assert!(output.status.code() == Some(0) && !said.contains("pipe"), "{arguments:?}: {said}");
     }
 }
+
+#[test]
+fn a_command_line_without_its_object_names_every_way_to_give_it() {
+    for (command, ways) in
+        [("run", ["<SQL|", "--file"]), ("cancel", ["<ID", "--all"]), ("prune", ["--older-than", "--all"])]
+    {
+        let ran = State::new().run(&[command]);
+        let told = ran.err.split("Usage").next().unwrap_or_default();
+        assert!(ran.code == 2 && ways.iter().all(|way| told.contains(way)), "{ran:?}");
+    }
+}
