@@ -10,6 +10,8 @@ use uuid::Uuid;
 
 use crate::id::InstanceId;
 
+const JOURNAL: &str = "journal.db";
+
 /// A state directory that is safe to use: this user's, and writable by nobody else.
 #[derive(Debug, Clone)]
 pub struct StateDir {
@@ -40,6 +42,11 @@ impl StateDir {
         Ok(state)
     }
 
+    /// Whether queries were ever kept at `path`, as far as can be told; nothing is made there.
+    pub fn is_used(path: &Path) -> bool {
+        !matches!(path.join(JOURNAL).try_exists(), Ok(false))
+    }
+
     /// The directory itself, as an absolute path.
     pub fn root(&self) -> &Path {
         &self.root
@@ -47,7 +54,7 @@ impl StateDir {
 
     /// The file of the journal.
     pub fn journal(&self) -> PathBuf {
-        self.root.join("journal.db")
+        self.root.join(JOURNAL)
     }
 
     /// The directory of the stored results.

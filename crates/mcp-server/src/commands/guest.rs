@@ -1,6 +1,6 @@
 //! Commands as guests on a state directory: they see and stop the queries of its servers and take none of them over.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,6 +8,7 @@ use registry_core::id::QueryId;
 use registry_core::inspection::Inspection;
 use registry_core::journal::ListFilter;
 use registry_core::registry::{RegistryConfig, Shutdown, StateLocation};
+use registry_core::state_dir::StateDir;
 use registry_core::{Backend, QueryRegistry};
 use tokio::time::timeout;
 
@@ -58,6 +59,10 @@ impl Guest {
                 Failure::new(ExitCode::Usage, "with --ephemeral nothing is kept that could be looked at");
             return Err(failure.next("Name the directory of the servers with --state-dir."));
         };
+        // Who only looks leaves no traces where a path was mistyped.
+        if !StateDir::is_used(&directory) {
+            return Err(nothing_at(&directory));
+        }
         let settings = RegistryConfig { takes_over: false, ..config.registry.clone() };
         let registry = QueryRegistry::open(settings, config.state.clone(), connections).await?;
         Ok(Self { registry, directory })
@@ -72,7 +77,7 @@ impl Guest {
         if NEWEST.contains(&name) {
             let newest =
                 self.registry.inspect(ListFilter { limit: Some(1), ..ListFilter::default() }).await?;
-            return newest.into_iter().next().ok_or_else(|| self.unknown(name));
+            return newest.into_iter().next().ok_or_else(|| self.none_yet());
         }
         // A variable that was never set must not name the only query there is.
         if name.trim().is_empty() || "q_".starts_with(name) {
@@ -96,12 +101,23 @@ impl Guest {
         self.registry.inspect_one(id).await?.ok_or_else(|| self.unknown(&id.to_string()))
     }
 
+    fn none_yet(&self) -> Failure {
+        let directory = self.directory.display();
+        Failure::new(ExitCode::NotFound, format!("there are no queries in {directory} yet"))
+            .next("Give the --state-dir of the server if it has one.")
+    }
+
     fn unknown(&self, name: &str) -> Failure {
         let name = visible(name);
         let directory = self.directory.display();
         Failure::new(ExitCode::NotFound, format!("no query {name} is known in {directory}"))
             .next("See those that are with: async-query-mcp list. Give the --state-dir of the server if it has one.")
     }
+}
+
+fn nothing_at(directory: &Path) -> Failure {
+    let message = format!("there is nothing at {}: no query was ever run there", directory.display());
+    Failure::new(ExitCode::NotFound, message).next("Name the directory of the servers with --state-dir.")
 }
 
 fn nothing_named(name: &str) -> Failure {

@@ -79,7 +79,7 @@ fn a_query_that_died_with_its_server_is_listed_as_failed() {
 
 #[test]
 fn an_empty_list_names_the_directory_it_looked_in() {
-    let state = State::new();
+    let state = State::emptied();
     let ran = state.run(&["list"]);
     assert_eq!(ran.code, 0);
     assert!(ran.out.contains(&state.path().display().to_string()), "{ran:?}");
@@ -88,7 +88,7 @@ fn an_empty_list_names_the_directory_it_looked_in() {
 
 #[test]
 fn a_watch_into_a_pipe_is_block_after_block_and_ends_with_its_reader() {
-    let state = State::new();
+    let state = State::emptied();
     let mut child = state
         .command(&["list", "--watch", "--interval", "0.1", "--json"])
         .stdout(Stdio::piped())

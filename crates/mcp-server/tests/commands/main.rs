@@ -34,6 +34,14 @@ impl State {
         Self { directory: tempfile::tempdir().unwrap(), variables: Vec::new() }
     }
 
+    /// A directory that was used and holds no query.
+    fn emptied() -> Self {
+        let state = Self::new();
+        state.statement("select 1");
+        assert_eq!(state.run(&["prune", "--all"]).code, 0);
+        state
+    }
+
     fn path(&self) -> PathBuf {
         self.directory.path().join("state")
     }

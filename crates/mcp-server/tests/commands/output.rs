@@ -70,7 +70,7 @@ fn a_query_that_somebody_else_stopped_ends_its_run_as_canceled() {
     let state = State::new();
     let child = state.command(&["run", ENDLESS]).stderr(Stdio::piped()).spawn().unwrap();
     let end = std::time::Instant::now() + support::server_process::PATIENCE;
-    while state.listed(&["--status", "running"]).is_empty() {
+    while !state.path().join("journal.db").exists() || state.listed(&["--status", "running"]).is_empty() {
         assert!(std::time::Instant::now() < end);
     }
     assert_eq!(state.run(&["cancel", "last"]).code, 0);
@@ -160,4 +160,30 @@ fn a_command_line_without_its_object_names_every_way_to_give_it() {
         let told = ran.err.split("Usage").next().unwrap_or_default();
         assert!(ran.code == 2 && ways.iter().all(|way| told.contains(way)), "{ran:?}");
     }
+}
+
+#[test]
+fn where_no_query_was_run_yet_the_last_one_is_told_so() {
+    let ran = State::emptied().run(&["status", "last"]);
+    assert!(ran.code == 3 && ran.err.contains("no queries") && !ran.err.contains("query last"), "{ran:?}");
+}
+
+#[test]
+fn who_only_looks_makes_nothing() {
+    let state = State::new();
+    for arguments in [
+        &["list"][..],
+        &["list", "--watch"],
+        &["status", "last"],
+        &["result", "last"],
+        &["cancel", "--all"],
+        &["prune", "--all"],
+    ] {
+        let ran = state.run(arguments);
+        assert!(ran.code == 3 && ran.err.contains("there is nothing at"), "{arguments:?}: {ran:?}");
+        assert!(!state.path().exists(), "{arguments:?}");
+    }
+    std::fs::create_dir(state.path()).unwrap();
+    assert_eq!(state.run(&["list"]).code, 3);
+    assert_eq!(std::fs::read_dir(state.path()).unwrap().count(), 0);
 }
