@@ -23,6 +23,11 @@ pub async fn serve(config: Config) -> anyhow::Result<ExitCode> {
         mode = %config.settings.policy.mode,
         "serving on stdin and stdout"
     );
+    if stdio::stdin_is_terminal() {
+        // Whoever typed the name alone would wait for something to happen.
+        let hint = "this program speaks MCP on its standard input; see --help for the commands";
+        stdio::tell(&format!("async-query-mcp: {hint}\n")).await;
+    }
     let (settings, metrics) = (config.settings.clone(), config.metrics);
     let registry = LazyRegistry::new(connection::opener(config));
     let (reader, writer) = stdio::pipes();
