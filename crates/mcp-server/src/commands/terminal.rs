@@ -40,6 +40,7 @@ impl ColorArgs {
             When::Never => false,
             When::Auto => {
                 stdio::stdout_is_terminal()
+                    && !is_dumb()
                     && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
             }
         };
@@ -68,6 +69,11 @@ impl Paint {
     fn with(self, code: &str, text: &str) -> String {
         if self.colours { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
     }
+}
+
+/// Whether the terminal obeys no sequences: no colours, and nothing is shown in place.
+pub(super) fn is_dumb() -> bool {
+    std::env::var_os("TERM").is_some_and(|name| name == "dumb")
 }
 
 /// Columns and lines of the terminal that stdout is; `None` where it is none.

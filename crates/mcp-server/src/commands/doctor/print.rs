@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
+use crate::commands::terminal::is_dumb;
 use crate::doctor::{Mark, Report, Step};
 use crate::stdio;
 use crate::visible::visible;
@@ -22,7 +23,7 @@ impl Style {
     /// Colors are for terminals, and for those who have not said no (`NO_COLOR`).
     pub(super) fn of_stdout() -> Self {
         let unwanted = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-        if stdio::stdout_is_terminal() && !unwanted { Self::Colored } else { Self::Plain }
+        if stdio::stdout_is_terminal() && !unwanted && !is_dumb() { Self::Colored } else { Self::Plain }
     }
 
     fn mark(self, mark: Mark) -> String {

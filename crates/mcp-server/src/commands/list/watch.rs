@@ -16,7 +16,7 @@ const QUIT: &[u8] = b"qQ\x03";
 /// Ends when a person asks for it, or when nobody reads any more; either is a good end.
 pub(super) async fn watch(guest: &Guest, args: &ListArgs, signals: &mut Signals) -> Result<(), Failure> {
     match terminal::size() {
-        Some(_) if !args.json => on_screen(guest, args, signals).await,
+        Some(_) if !args.json && !terminal::is_dumb() => on_screen(guest, args, signals).await,
         _ => as_blocks(guest, args, signals).await,
     }
 }
