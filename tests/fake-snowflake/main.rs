@@ -1,15 +1,22 @@
-//! The stand-in for Snowflake as a program. Prints its address on the first line and serves until it is stopped.
-//!
-//! `fake-snowflake --port PORT [--state FILE] [--log FILE] [--faults FILE] [--option NAME=VALUE]...`
+//! The stand-in for Snowflake as a program.
 
-#![expect(clippy::print_stdout, reason = "the address is for whoever started the program")]
+#![expect(clippy::print_stdout, reason = "the address and the usage are for whoever started the program")]
 
 use std::path::PathBuf;
 
 use support::fake_snowflake::FakeSnowflake;
 use support::fake_snowflake::options::Options;
 
+const USAGE: &str = "\
+A stand-in for Snowflake. Prints its address on the first line and serves until it is stopped.
+
+Usage: fake-snowflake [--port PORT] [--state FILE] [--log FILE] [--faults FILE] [--option NAME=VALUE]...";
+
 fn main() -> Result<(), Box<dyn std::error::Error>> {
+    if std::env::args().skip(1).any(|argument| ["--help", "-h"].contains(&argument.as_str())) {
+        println!("{USAGE}");
+        return Ok(());
+    }
     let service = FakeSnowflake::start_blocking(options(std::env::args().skip(1))?)?;
     println!("{}", service.address);
     loop {
