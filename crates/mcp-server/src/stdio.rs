@@ -10,6 +10,10 @@ use tokio_util::sync::CancellationToken;
 
 use crate::visible::{visible, visible_lines};
 
+/// The time between two looks whether anybody reads.
+#[cfg(unix)]
+const LOOK: std::time::Duration = std::time::Duration::from_millis(200);
+
 /// The pipes to the client.
 pub fn pipes() -> (StdioReader, StdioWriter) {
     stdio_pipes()
@@ -63,6 +67,30 @@ pub fn stdout_is_terminal() -> bool {
 /// Whether progress is seen by a person.
 pub fn stderr_is_terminal() -> bool {
     io::IsTerminal::is_terminal(&io::stderr())
+}
+
+/// Returns once nobody reads stdout any more, which a write would tell only when there is something to write.
+#[cfg(unix)]
+pub async fn until_unread() {
+    let mut looks = tokio::time::interval(LOOK);
+    while !is_unread() {
+        looks.tick().await;
+    }
+}
+
+/// Where that cannot be told, a write tells it.
+#[cfg(not(unix))]
+pub async fn until_unread() {
+    std::future::pending().await
+}
+
+#[cfg(unix)]
+fn is_unread() -> bool {
+    use rustix::event::{PollFd, PollFlags, Timespec, poll};
+    let stdout = io::stdout();
+    let mut watched = [PollFd::new(&stdout, PollFlags::empty())];
+    let looked = poll(&mut watched, Some(&Timespec { tv_sec: 0, tv_nsec: 0 }));
+    looked.is_ok() && watched.iter().any(|end| end.revents().intersects(PollFlags::ERR | PollFlags::HUP))
 }
 
 /// Prints rows.

@@ -187,3 +187,13 @@ fn one_byte_order_mark_at_the_start_of_a_file_is_no_part_of_the_statement() {
         assert_eq!(output.status.code(), Some(code), "{marks:?}: {}", err(&output));
     }
 }
+
+#[test]
+#[cfg(unix)]
+fn a_query_whose_rows_nobody_will_read_is_canceled() {
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let output = command(&[ENDLESS, "--timeout", "60s"]).stdout(writer).output().unwrap();
+    assert_eq!(output.status.code(), Some(4), "{}", err(&output));
+    assert!(err(&output).contains("is canceled; the engine confirmed"), "{}", err(&output));
+}

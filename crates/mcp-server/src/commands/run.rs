@@ -187,7 +187,14 @@ async fn follow(
     let mut line = ProgressLine::new(stdio::stderr_is_terminal());
     let ended = tokio::select! {
         ended = line.until(registry, id, registry.wait_for_end(id, AS_LONG_AS_IT_TAKES)) => ended?,
-        () = signals.next() => return interrupted(registry, &snapshot, signals).await,
+        // The terminal shows ^C on the progress line.
+        () = signals.next() => {
+            return give_up(registry, &snapshot, signals, "\nasync-query-mcp: ", ExitCode::Interrupted).await;
+        }
+        () = stdio::until_unread() => {
+            let why = "async-query-mcp: nobody reads the rows; ";
+            return give_up(registry, &snapshot, signals, why, ExitCode::Canceled).await;
+        }
     };
     if ended.status != QueryStatus::Succeeded {
         return Err(without_rows(&ended));
@@ -206,14 +213,15 @@ fn without_rows(ended: &QuerySnapshot) -> Failure {
     }
 }
 
-async fn interrupted(
+async fn give_up(
     registry: &QueryRegistry,
     snapshot: &QuerySnapshot,
     signals: &mut Signals,
+    why: &str,
+    code: ExitCode,
 ) -> Result<ExitCode, Failure> {
     let id = snapshot.query_id;
-    // The terminal shows ^C on the progress line.
-    stdio::tell(&format!("\nasync-query-mcp: canceling query {id}; Ctrl-C again quits at once\n")).await;
+    stdio::tell(&format!("{why}canceling query {id}; Ctrl-C again quits at once\n")).await;
     let said = tokio::select! {
         canceled = registry.cancel(id, CANCEL_PATIENCE) => {
             let canceled = canceled?;
@@ -222,5 +230,5 @@ async fn interrupted(
         () = signals.next() => format!("query {id} may still be running at the engine"),
     };
     stdio::tell(&format!("async-query-mcp: {said}\n")).await;
-    Err(Failure::silent(ExitCode::Interrupted))
+    Err(Failure::silent(code))
 }

@@ -143,6 +143,10 @@ fn a_full_output_is_told_apart_from_a_reader_that_has_enough() {
         let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
         let output = state.command(arguments).env("HOME", &home).stdout(full).output().unwrap();
         assert_eq!(output.status.code(), Some(6), "{arguments:?}: {output:?}");
+        // It stops its query then, and says so.
+        if arguments[0] == "run" {
+            continue;
+        }
         let (reader, writer) = std::io::pipe().unwrap();
         drop(reader);
         let output = state.command(arguments).env("HOME", &home).stdout(writer).output().unwrap();
