@@ -321,6 +321,31 @@ fn printing_shows_the_entry_and_the_link_and_changes_nothing() {
 }
 
 #[test]
+fn programs_get_one_document_and_are_never_asked() {
+    let home = Home::new();
+    let report = |args: &[&str]| serde_json::from_str::<Value>(&home.done(args)).unwrap();
+    let unasked = home.run(&["install", "cursor", "--json"]);
+    assert_eq!((unasked.status.code(), out(&unasked)), (Some(2), String::new()));
+    assert!(err(&unasked).contains("--dry-run"), "{}", err(&unasked));
+
+    let planned = report(&["install", "cursor", "--json", "--dry-run"]);
+    assert_eq!((&planned["outcome"], &planned["client"]), (&json!("dry_run"), &json!("cursor")));
+    assert!(!home.at(".cursor/mcp.json").exists());
+    let installed = report(&["install", "cursor", "--json", "--yes"]);
+    assert_eq!((&installed["outcome"], &installed["change"]), (&json!("installed"), &planned["change"]));
+    assert_eq!(installed["file"], home.at(".cursor/mcp.json").to_str().unwrap());
+    assert!(installed["change"].as_str().unwrap().contains("+"), "{installed}");
+    assert_eq!(json_of(&home.at(".cursor/mcp.json"))["mcpServers"]["async-query"]["args"], json!([]));
+    assert_eq!(report(&["install", "cursor", "--json", "--yes"])["outcome"], "already_installed");
+    assert_eq!(report(&["uninstall", "cursor", "--json", "--yes"])["outcome"], "uninstalled");
+    assert_eq!(report(&["uninstall", "cursor", "--json", "--yes"])["outcome"], "not_installed");
+
+    let printed = report(&["install", "vscode", "--json", "--print"]);
+    assert!(printed["entry"]["servers"]["async-query"]["command"].is_string(), "{printed}");
+    assert!(printed["link"].as_str().unwrap().starts_with("vscode:"), "{printed}");
+}
+
+#[test]
 fn a_client_without_a_project_file_and_a_name_that_no_client_takes_are_refused() {
     let home = Home::new();
     let refused = home.run(&["install", "claude-desktop", "--project", "--yes"]);

@@ -3,6 +3,7 @@
 mod confirm;
 mod executable;
 mod given;
+mod report;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode as ProcessCode;
@@ -13,6 +14,7 @@ use serde_json::{Map, Value};
 
 use super::exit_code::ExitCode;
 use super::failure::Failure;
+use super::json;
 use crate::call::now;
 use crate::clients::entry::{Entry, runs_this_server};
 use crate::clients::file::ConfigFile;
@@ -22,6 +24,7 @@ use crate::clients::{Client, Scope, difference, document, secrets};
 use crate::stdio;
 use crate::visible::visible;
 use confirm::Answer;
+use report::{Outcome, Printed, Report};
 
 /// Longer names, together with a tool's, are dropped by some clients.
 const LONGEST_NAME: usize = 32;
@@ -68,18 +71,22 @@ struct PlaceArgs {
     /// Show the change and make none.
     #[arg(long, conflicts_with = "yes")]
     dry_run: bool,
+    /// For programs: one JSON document on one line; nobody is asked, so say --yes or --dry-run too.
+    #[arg(long)]
+    json: bool,
 }
 
 /// Registers this server with a client, run with the flags of this command line that are not `install`'s own.
 pub async fn install(args: InstallArgs) -> ProcessCode {
-    super::end(register(args).await, false).await
+    let as_json = args.place.json;
+    super::end(register(args).await, as_json).await
 }
 
 async fn register(args: InstallArgs) -> Result<ExitCode, Failure> {
     let directory = std::env::current_dir().context("cannot tell the current directory")?;
     let entry = entry(&args, &directory)?;
     if args.print {
-        return print(args.client, &args.place.name, &entry).await;
+        return print(args.client, &args.place, &entry).await;
     }
     let place = Place::find(args.client, args.place, &directory)?;
     let file = ConfigFile::read(&place.path)?;
@@ -87,32 +94,33 @@ async fn register(args: InstallArgs) -> Result<ExitCode, Failure> {
     let json = entry.to_json(place.client);
     let after = place.fitting(document::with_entry(before, place.client.key(), &place.name, &json))?;
     if after == before {
-        return place
-            .say(&format!("{:?} is registered with {} already", place.name, place.client.name()))
-            .await;
+        let already = format!("{:?} is registered with {} already", place.name, place.client.name());
+        return place.report(Outcome::AlreadyInstalled, "", &already).await;
     }
     if place.fitting(named(before, place.client.key(), &place.name))?.is_some_and(|old| !place.is_ours(&old))
     {
         let other = format!("this replaces an entry {:?} that runs something else", place.name);
         stdio::tell(&format!("async-query-mcp: {other}; --name keeps both\n")).await;
     }
-    if !place.agreed(&file, &after).await? {
+    let change = change(&file, &after);
+    if !place.agreed(&file, &change).await? {
         return Ok(ExitCode::Failed);
     }
     if place.dry_run {
-        return Ok(ExitCode::Success);
+        return place.report(Outcome::DryRun, &change, "").await;
     }
     file.check_writable()?;
     let kept = file.back_up(now())?;
     file.replace(&after)?;
     let kept = kept.map(|path| format!("The file as it was is {}. ", path.display())).unwrap_or_default();
     let done = format!("{:?} is registered with {}", place.name, place.client.name());
-    place.say(&format!("{done}. {kept}{}", place.client.next_step())).await
+    place.report(Outcome::Installed, &change, &format!("{done}. {kept}{}", place.client.next_step())).await
 }
 
 /// Takes this server out of a client's configuration.
 pub async fn uninstall(args: UninstallArgs) -> ProcessCode {
-    super::end(unregister(args).await, false).await
+    let as_json = args.place.json;
+    super::end(unregister(args).await, as_json).await
 }
 
 async fn unregister(args: UninstallArgs) -> Result<ExitCode, Failure> {
@@ -122,7 +130,8 @@ async fn unregister(args: UninstallArgs) -> Result<ExitCode, Failure> {
     let before = file.text().unwrap_or_default();
     let key = place.client.key();
     let Some(entry) = place.fitting(named(before, key, &place.name))? else {
-        return place.say(&format!("{} has no entry {:?}", file.path().display(), place.name)).await;
+        let none = format!("{} has no entry {:?}", file.path().display(), place.name);
+        return place.report(Outcome::NotInstalled, "", &none).await;
     };
     if !place.is_ours(&entry) {
         return Err(anyhow!(
@@ -135,21 +144,23 @@ async fn unregister(args: UninstallArgs) -> Result<ExitCode, Failure> {
     let backups = file.backups();
     let texts: Vec<String> = backups.iter().map(|(_, text)| text.clone()).collect();
     let Some(undo) = place.fitting(undo(before, &texts, key, &place.name, &place.executable))? else {
-        return Ok(ExitCode::Success);
+        return place.report(Outcome::NotInstalled, "", "").await;
     };
     let after = match &undo {
         Undo::Restore(at) => texts.get(*at).map_or("", String::as_str),
         Undo::Remove => "",
         Undo::Edit(text) => text,
     };
-    if !place.agreed(&file, after).await? {
+    let change = change(&file, after);
+    if !place.agreed(&file, &change).await? {
         return Ok(ExitCode::Failed);
     }
     if place.dry_run {
-        return Ok(ExitCode::Success);
+        return place.report(Outcome::DryRun, &change, "").await;
     }
     let what = carry_out(&file, &undo, after, &backups)?;
-    place.say(&format!("{:?} is no longer registered with {}. {what}", place.name, place.client.name())).await
+    let done = format!("{:?} is no longer registered with {}. {what}", place.name, place.client.name());
+    place.report(Outcome::Uninstalled, &change, &done).await
 }
 
 fn carry_out(
@@ -188,14 +199,24 @@ struct Place {
     executable: PathBuf,
     yes: bool,
     dry_run: bool,
+    json: bool,
 }
 
 impl Place {
-    fn find(client: Client, args: PlaceArgs, directory: &Path) -> anyhow::Result<Self> {
+    fn find(client: Client, args: PlaceArgs, directory: &Path) -> Result<Self, Failure> {
+        if args.json && !args.yes && !args.dry_run {
+            let unasked = "nobody is asked with --json; say --yes to make the change, or --dry-run to see it";
+            return Err(Failure::new(ExitCode::Usage, unasked));
+        }
+        Ok(Self::known(client, args, directory)?)
+    }
+
+    fn known(client: Client, args: PlaceArgs, directory: &Path) -> anyhow::Result<Self> {
         let scope = if args.project { Scope::Project } else { Scope::User };
         let variable = |name: &str| std::env::var_os(name).map(PathBuf::from);
         let places = Places { system: System::current(), variable: &variable, project: directory.to_owned() };
-        let known = args.file.map(|file| absolute(&file, directory)).or_else(|| places.file(client, scope));
+        let known =
+            args.file.as_deref().map(|file| absolute(file, directory)).or_else(|| places.file(client, scope));
         let Some(path) = known else {
             bail!(match scope {
                 Scope::Project => format!("{} has no file of a project; leave --project out", client.name()),
@@ -204,7 +225,8 @@ impl Place {
             })
         };
         let executable = executable::path()?;
-        Ok(Self { client, path, name: args.name, executable, yes: args.yes, dry_run: args.dry_run })
+        let PlaceArgs { name, yes, dry_run, json, .. } = args;
+        Ok(Self { client, path, name, executable, yes, dry_run, json })
     }
 
     fn is_ours(&self, entry: &Value) -> bool {
@@ -220,10 +242,11 @@ impl Place {
     }
 
     /// Shows the change and asks for it where that is needed.
-    async fn agreed(&self, file: &ConfigFile, after: &str) -> Result<bool, Failure> {
-        let path = visible(&file.path().display().to_string()).into_owned();
-        let change = difference::unified(&path, file.text().unwrap_or_default(), after);
-        match stdio::print(&change).await {
+    async fn agreed(&self, file: &ConfigFile, change: &str) -> Result<bool, Failure> {
+        if self.json {
+            return Ok(true);
+        }
+        match stdio::print(change).await {
             // Nothing is changed unseen, and to end in silence would look like success.
             Err(error) if !self.dry_run => {
                 let unseen = format!("nothing was changed, because the change cannot be shown: {error}");
@@ -234,7 +257,7 @@ impl Place {
         if self.yes || self.dry_run {
             return Ok(true);
         }
-        match confirm::ask(&format!("Change {path}?")).await {
+        match confirm::ask(&format!("Change {}?", shown(file.path()))).await {
             Answer::Yes => Ok(true),
             Answer::No => {
                 stdio::tell("async-query-mcp: nothing was changed\n").await;
@@ -248,10 +271,18 @@ impl Place {
         }
     }
 
-    async fn say(&self, text: &str) -> Result<ExitCode, Failure> {
-        stdio::tell(&format!("async-query-mcp: {text}\n")).await;
-        Ok(ExitCode::Success)
+    async fn report(&self, outcome: Outcome, change: &str, message: &str) -> Result<ExitCode, Failure> {
+        let (client, file) = (report::word(self.client), shown(&self.path));
+        Report { outcome, client: &client, name: &self.name, file, change, message }.tell(self.json).await
     }
+}
+
+fn shown(path: &Path) -> String {
+    visible(&path.display().to_string()).into_owned()
+}
+
+fn change(file: &ConfigFile, after: &str) -> String {
+    difference::unified(&shown(file.path()), file.text().unwrap_or_default(), after)
 }
 
 fn entry(args: &InstallArgs, directory: &Path) -> anyhow::Result<Entry> {
@@ -287,11 +318,16 @@ fn refusal(what: &str) -> String {
 }
 
 /// What a person can copy.
-async fn print(client: Client, name: &str, entry: &Entry) -> Result<ExitCode, Failure> {
-    let servers = Value::Object(Map::from_iter([(name.to_owned(), entry.to_json(client))]));
+async fn print(client: Client, place: &PlaceArgs, entry: &Entry) -> Result<ExitCode, Failure> {
+    let servers = Value::Object(Map::from_iter([(place.name.clone(), entry.to_json(client))]));
     let all = Value::Object(Map::from_iter([(client.key().to_owned(), servers)]));
-    let link = entry.link(client, name).map(|link| format!("\n{link}\n")).unwrap_or_default();
-    stdio::print(&format!("{all:#}\n{link}")).await?;
+    let link = entry.link(client, &place.name);
+    let text = if place.json {
+        json::line(&Printed { client: &report::word(client), entry: &all, link })
+    } else {
+        format!("{all:#}\n{}", link.map(|link| format!("\n{link}\n")).unwrap_or_default())
+    };
+    stdio::print(&text).await?;
     Ok(ExitCode::Success)
 }
 
