@@ -266,8 +266,8 @@ impl History {
 
     fn append(&self, line: &Line) {
         if let Some(file) = &mut *lock(&self.file) {
-            let text = serde_json::to_string(line).unwrap_or_default();
-            writeln!(file, "{text}").ok();
+            let text = serde_json::to_string(line).unwrap_or_default() + "\n";
+            file.write_all(text.as_bytes()).ok();
         }
     }
 

@@ -57,8 +57,9 @@ impl Log {
         entry["at_ms"] = json!(now_ms());
         self.with(|inner| {
             if let Some(file) = &mut inner.file {
-                // A log that cannot be written is no reason to fail a call; the tests read it from memory too.
-                writeln!(file, "{entry}").ok();
+                // In one piece, because the service may be killed at any moment. A log that cannot be written is no
+                // reason to fail a call; the tests read it from memory too.
+                file.write_all(format!("{entry}\n").as_bytes()).ok();
             }
             inner.entries.push(entry);
         });
