@@ -25,9 +25,10 @@ use encoding::Encoder;
 pub use jobs::{Exports, Job, Progress};
 pub use name::file_name;
 
-/// Rows and bytes that are in memory at the same time.
-const PAGE_ROWS: u64 = 20_000;
-const PAGE_BYTES: u64 = 1 << 20;
+/// Rows and bytes that are in memory at the same time. Small, because one thread reads them and another frees them, and
+/// the allocator keeps for each thread what was freed there.
+const PAGE_ROWS: u64 = 5_000;
+const PAGE_BYTES: u64 = 256 << 10;
 
 /// How rows are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
