@@ -21,7 +21,8 @@ pub(crate) fn judge(question: &Question<'_>, words: &[Piece<'_>]) -> Result<(), 
     refuse_verbs(words)?;
     calls::refuse_stages(question, words)?;
     let placed = question.tokens(words)?;
-    match refuse_excess(words).and_then(|()| parse(question, placed)) {
+    match refuse_excess(words).and_then(|()| refuse_bare_table(words)).and_then(|()| parse(question, placed))
+    {
         Ok(statement) => judge_tree(question, words, placed, &statement),
         Err(error) => {
             calls::refuse_calls(question, words, &calls::Seen::default())?;
@@ -85,6 +86,18 @@ fn refuse_excess(words: &[Piece<'_>]) -> Result<(), Failure> {
         return Err(Failure { reason, offset: None });
     }
     Ok(())
+}
+
+/// `TABLE t` as a query is known to neither engine, and the parser passes over the two words behind it.
+fn refuse_bare_table(words: &[Piece<'_>]) -> Result<(), Failure> {
+    let called = |at: usize| words.get(at + 1).is_some_and(|next| next.is_sign("("));
+    let mut places = words.iter().enumerate().filter(|(_, piece)| piece.is_word("TABLE"));
+    match places.find(|(at, _)| !called(*at)) {
+        Some((_, piece)) => {
+            Err(Failure { reason: "only TABLE(...) is known".to_owned(), offset: Some(piece.start) })
+        }
+        None => Ok(()),
+    }
 }
 
 fn parse(question: &Question<'_>, placed: &[Placed]) -> Result<Statement, Failure> {

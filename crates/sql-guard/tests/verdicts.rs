@@ -307,3 +307,13 @@ fn the_words_of_other_engines_for_looking_around_are_answered_with_those_of_sqli
         assert!(!verdict.mend.contains("writing"), "{sql}: {}", verdict.mend);
     }
 }
+
+#[test]
+fn a_table_that_stands_for_a_query_is_not_taken_for_a_read() {
+    for sql in ["(TABLE t CREATEa INT)", "(TABLE t)", "SELECT 1 UNION TABLE t DROP x"] {
+        for verdict in [snowflake(sql), sqlite(sql)] {
+            assert_eq!((verdict.kind, verdict.rule), (Kind::Write, Rule::Unparsed), "{sql}");
+        }
+    }
+    assert_eq!(snowflake("SELECT * FROM TABLE(RESULT_SCAN('x'))").rule, Rule::OnlyReads);
+}
