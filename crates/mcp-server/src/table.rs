@@ -119,20 +119,28 @@ impl Table {
     }
 }
 
-/// The beginning of `text` that takes no more than `room` columns; notes in `cut` whether that is not all.
-fn fit(text: String, room: Option<usize>, cut: &mut bool) -> String {
+/// The text as it fits into `room`; notes in `was_cut` whether that is not all of it.
+fn fit(text: String, room: Option<usize>, was_cut: &mut bool) -> String {
     let Some(room) = room.filter(|room| text.width() > *room) else { return text };
-    *cut = true;
-    let (mut kept, mut width) = (String::new(), 1);
+    *was_cut = true;
+    cut(&text, room)
+}
+
+/// The text, or its beginning and `…`, in no more than `width` columns.
+pub fn cut(text: &str, width: usize) -> String {
+    if text.width() <= width {
+        return text.to_owned();
+    }
+    let (mut out, mut used) = (String::new(), 1);
     for c in text.chars() {
-        width += c.width().unwrap_or(0);
-        if width > room {
+        used += c.width().unwrap_or(0);
+        if used > width {
             break;
         }
-        kept.push(c);
+        out.push(c);
     }
-    kept.push('…');
-    kept
+    out.push('…');
+    out
 }
 
 fn shown(cell: &Value) -> String {
@@ -232,5 +240,14 @@ third_name: eeeeeeeeeee…
     fn in_a_pipe_nothing_is_cut() {
         let long = "x".repeat(10_000);
         assert!(print(&["id", "text"], json!([[1, &long]])).contains(&long));
+    }
+
+    #[test]
+    fn a_cut_text_is_never_wider_than_its_place() {
+        assert_eq!(cut("select", 6), "select");
+        assert_eq!(cut("select 1", 6), "selec…");
+        assert_eq!(cut("東京都庁", 5), "東京…");
+        assert_eq!(cut("東京都庁", 6), "東京…");
+        assert_eq!(cut("ab", 1), "…");
     }
 }

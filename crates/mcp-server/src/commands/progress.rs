@@ -10,6 +10,7 @@ use unicode_width::UnicodeWidthStr;
 use super::terminal;
 use crate::call::now;
 use crate::stdio;
+use crate::table::cut;
 use crate::visible::visible;
 use crate::words;
 
@@ -56,7 +57,7 @@ impl ProgressLine {
 
     /// A line that wraps could not be written over.
     async fn show(&mut self, text: &str) {
-        let text = &terminal::cut(&visible(text), terminal::columns().saturating_sub(1));
+        let text = &cut(&visible(text), terminal::columns().saturating_sub(1));
         let width = text.width();
         let padding = self.width.saturating_sub(width);
         self.width = width;

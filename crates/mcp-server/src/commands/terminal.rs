@@ -3,7 +3,6 @@
 use clap::{Args, ValueEnum};
 use crossterm::terminal;
 use registry_core::snapshot::QueryStatus;
-use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 use crate::stdio;
 
@@ -93,23 +92,6 @@ pub(super) fn columns() -> usize {
         .unwrap_or(80)
 }
 
-/// The text, or its beginning and `…`, in no more than `width` columns.
-pub(super) fn cut(text: &str, width: usize) -> String {
-    if text.width() <= width {
-        return text.to_owned();
-    }
-    let (mut out, mut used) = (String::new(), 1);
-    for c in text.chars() {
-        used += c.width().unwrap_or(0);
-        if used > width {
-            break;
-        }
-        out.push(c);
-    }
-    out.push('…');
-    out
-}
-
 /// While it lives, keys come one by one and the screen is a second one, which is given back at the end.
 #[derive(Debug)]
 pub(super) struct Screen {
@@ -153,19 +135,5 @@ impl Drop for Screen {
             // A terminal that is gone needs no mending.
             let _ = terminal::disable_raw_mode();
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_cut_text_is_never_wider_than_its_place() {
-        assert_eq!(cut("select", 6), "select");
-        assert_eq!(cut("select 1", 6), "selec…");
-        assert_eq!(cut("東京都庁", 5), "東京…");
-        assert_eq!(cut("東京都庁", 6), "東京…");
-        assert_eq!(cut("ab", 1), "…");
     }
 }

@@ -8,7 +8,8 @@ use registry_core::snapshot::QueryStatus;
 use serde::Serialize;
 use unicode_width::UnicodeWidthStr;
 
-use crate::commands::terminal::{Paint, cut};
+use crate::commands::terminal::Paint;
+use crate::table::cut;
 use crate::visible::visible;
 use crate::words::span;
 
