@@ -70,6 +70,13 @@ async def submit_wait_and_page(tools):
     assert rows[0] == [1, 1] and rows[-1] == [2500, 6_250_000], (rows[0], rows[-1])
 
 
+async def until_running(tools, query_id):
+    status, _ = await tools.call("query_status", query_id=query_id, wait_seconds=0)
+    while status["status"] == "pending":
+        status, _ = await tools.call("query_status", query_id=query_id, version=status["version"], wait_seconds=20)
+    assert status["status"] == "running", status
+
+
 async def cancel_an_endless_query(tools):
     submitted, text = await tools.call("async_execute_query", sql=ENDLESS, wait_seconds=0, label="endless")
     query_id = submitted["query_id"]
@@ -78,6 +85,7 @@ async def cancel_an_endless_query(tools):
     again, _ = await tools.call("async_execute_query", sql=ENDLESS, wait_seconds=0, label="endless")
     assert again["query_id"] == query_id and again["deduplicated"], again
     started = time.monotonic()
+    await until_running(tools, query_id)
     listed, _ = await tools.call("query_list", status="running")
     assert query_id in [query["query_id"] for query in listed["queries"]], listed
     quick, _ = await tools.call("async_execute_query", sql="select 1")
@@ -91,6 +99,7 @@ async def cancel_an_endless_query(tools):
 
 async def an_abandoned_wait_leaves_the_query_alone(tools):
     submitted, _ = await tools.call("async_execute_query", sql=ENDLESS + " where i > 0", wait_seconds=0)
+    await until_running(tools, submitted["query_id"])
     try:
         arguments = {"query_id": submitted["query_id"], "wait_seconds": 30}
         await tools.client.call_tool("query_result", arguments, read_timeout_seconds=0.5)

@@ -67,9 +67,14 @@ shows_not() {
   passed=$((passed + 1))
 }
 lines_with() { pane | grep -cE -- "$1" || true; }
+# Clears with the command given, and waits until nothing but a prompt is left.
 clear_screen() {
-  type_in 'clear'
-  until_shown 'a clear screen' '^ready> ?$'
+  type_in "${1:-clear}"
+  until [ "$(pane | tr -d ' \n')" = 'ready>' ]; do
+    [ "$SECONDS" -lt 600 ] || fail 'the screen is not cleared'
+    sleep 0.1
+  done
+  passed=$((passed + 1))
 }
 
 # Whether the command in the pane has its own way with Ctrl-C by now.
@@ -84,17 +89,17 @@ until_shown 'a prompt' '^ready>'
 
 # The progress line is one line that is written over itself, and leaves nothing behind.
 clear_screen
-type_in 'q run "$endless" --timeout 4s; echo "code $?"'
-until_shown 'the progress line' '^running: 1(\.[0-9])? s'
-until_shown 'the progress line later' '^running: 3(\.[0-9])? s'
+type_in 'q run "$endless" --timeout 9s; echo "code $?"'
+until_shown 'the progress line' '^running: [1-8](\.[0-9])? s'
+until_shown 'the progress line later' '^running: [4-8](\.[0-9])? s'
 [ "$(lines_with '^running')" = 1 ] || fail 'the progress line is not written over itself'
 until_shown 'the end by the time limit' '^code 5$'
 shows_not 'a progress line that is cleared' '^running'
 
 # An engine out of reach is told on that line, and by no line of a log.
 clear_screen
-type_in 'q run "select 1" --connection bad=snowflake --timeout 4s; echo "code $?"'
-until_shown 'the reason in the progress line' '^pending: [23](\.[0-9])? s, engine out of reach: .*…$'
+type_in 'q run "select 1" --connection bad=snowflake --timeout 9s; echo "code $?"'
+until_shown 'the reason in the progress line' '^pending: [2-8](\.[0-9])? s, engine out of reach: .*…$'
 shows_not 'a line of the log' 'the engine cannot be reached; it is tried again'
 until_shown 'the end out of reach' '^code 6$'
 shows_not 'a progress line that is cleared' '^pending'
@@ -139,8 +144,7 @@ key C-c
 until_shown 'an interrupted input' 'code 130$'
 
 # The watched list is redrawn in place, on a screen of its own.
-type_in 'q prune --all >/dev/null; clear'
-until_shown 'a clear screen' '^ready> ?$'
+clear_screen 'q prune --all >/dev/null; clear'
 type_in 'echo before; q list --watch --interval 0.3; echo "code $?"'
 until_shown 'the watched list' 'unfinished, [0-9]+ listed .* q ends'
 shows_not 'what was on the first screen' '^before'

@@ -73,7 +73,7 @@ def a_sync_statement_returns_its_row(connection):
 
 
 def an_async_statement_is_followed_to_its_result(connection):
-    query_id = submit(connection, "select 41 + 1 as a /* fake: queued=0.4 resuming=0.4 runs=0.4 */")
+    query_id = submit(connection, "select 41 + 1 as a /* fake: queued=1 resuming=1 runs=1 */")
     seen = wait_for_status(connection, query_id, "SUCCESS")
     assert "RUNNING" in seen and "QUEUED" in seen and "RESUMING_WAREHOUSE" in seen, seen
     with connection.cursor() as cursor:
