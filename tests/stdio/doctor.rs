@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
-use support::fake_snowflake::FakeSnowflake;
 use support::fake_snowflake::faults::{Fault, Misbehaviour};
 use support::fake_snowflake::options::Options;
+use support::fake_snowflake::{FakeSnowflake, client};
 
 use crate::BINARY;
 
@@ -33,17 +33,8 @@ impl Site {
 
     fn with_options(api: &'static str, options: Options) -> Self {
         let service = FakeSnowflake::start_blocking(options).unwrap();
-        let port = service.port().to_string();
-        let settings = [
-            ("ACCOUNT", "acme-test"),
-            ("USER", "ada"),
-            ("HOST", "127.0.0.1"),
-            ("PORT", port.as_str()),
-            ("PROTOCOL", "http"),
-            ("API", api),
-            ("WAREHOUSE", "WH"),
-        ];
-        let settings = settings.into_iter().map(|(key, value)| (key, value.to_owned())).collect();
+        let own = [("API", api), ("WAREHOUSE", "WH")].map(|(key, value)| (key, value.to_owned()));
+        let settings = client::place(service.port()).into_iter().chain(own).collect();
         let home = tempfile::tempdir().unwrap();
         let arguments =
             vec!["--connection".to_owned(), "test=snowflake".to_owned(), "--mode=read-write".to_owned()];
@@ -104,8 +95,7 @@ impl Site {
     }
 
     fn run(&self, arguments: &[&str]) -> Output {
-        let variables =
-            self.settings.iter().map(|(key, value)| (format!("SNOWFLAKE_CONNECTIONS_TEST_{key}"), value));
+        let variables = self.settings.iter().map(|(key, value)| (client::variable(key), value));
         let output = Command::new(BINARY)
             .arg("--state-dir")
             .arg(self.home.path().join("state"))

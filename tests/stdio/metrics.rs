@@ -7,8 +7,8 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
-use support::fake_snowflake::FakeSnowflake;
 use support::fake_snowflake::options::Options;
+use support::fake_snowflake::{FakeSnowflake, client};
 use support::server_process::{PATIENCE, ServerProcess};
 
 use crate::{BINARY, ENDLESS, Server};
@@ -114,21 +114,9 @@ fn documented() -> BTreeMap<String, Family> {
 #[test]
 fn the_page_and_the_endpoint_name_the_same_metrics() {
     let service = FakeSnowflake::start_blocking(Options::default()).unwrap();
-    let port_of_service = service.port().to_string();
-    let settings = [
-        ("ACCOUNT", "acme-test"),
-        ("USER", "ada"),
-        ("HOST", "127.0.0.1"),
-        ("PORT", port_of_service.as_str()),
-        ("PROTOCOL", "http"),
-        ("PASSWORD", "a-password"),
-    ];
     let directory = tempfile::tempdir().unwrap();
-    let variables: Vec<(String, String)> = settings
-        .into_iter()
-        .map(|(key, value)| (format!("SNOWFLAKE_CONNECTIONS_TEST_{key}"), value.to_owned()))
-        .chain([("SNOWFLAKE_HOME".to_owned(), directory.path().display().to_string())])
-        .collect();
+    let settings = client::place(service.port()).into_iter().chain([("PASSWORD", "a-password".to_owned())]);
+    let variables = client::variables(settings, directory.path());
     let arguments = ["--connection", "test=snowflake", "--connection", "lite=sqlite::memory:"];
     let state = directory.path().join("state");
     let mut server =

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
-use support::fake_snowflake::FakeSnowflake;
 use support::fake_snowflake::faults::{Fault, Misbehaviour};
 use support::fake_snowflake::options::Options;
+use support::fake_snowflake::{FakeSnowflake, client};
 use support::server_process::ServerProcess;
 
 use crate::BINARY;
@@ -29,17 +29,9 @@ impl Site {
 
     pub(crate) fn with_options(api: &'static str, options: Options) -> Self {
         let service = FakeSnowflake::start_blocking(options).unwrap();
-        let settings = [
-            ("ACCOUNT", "acme-test"),
-            ("USER", "ada"),
-            ("HOST", "127.0.0.1"),
-            ("PORT", &service.port().to_string()),
-            ("PROTOCOL", "http"),
-            ("API", api),
-            ("WAREHOUSE", "WH"),
-            ("DATABASE", "DB"),
-        ];
-        let settings = settings.map(|(key, value)| (key, value.to_owned())).into();
+        let own = [("API", api), ("WAREHOUSE", "WH"), ("DATABASE", "DB")]
+            .map(|(key, value)| (key, value.to_owned()));
+        let settings = client::place(service.port()).into_iter().chain(own).collect();
         let home = tempfile::tempdir().unwrap();
         Self { service, home, api, settings, variables: vec![] }
     }
@@ -110,7 +102,7 @@ impl Site {
         let home = self.home.path().display().to_string();
         self.settings
             .iter()
-            .map(|(key, value)| (format!("SNOWFLAKE_CONNECTIONS_TEST_{key}"), value.clone()))
+            .map(|(key, value)| (client::variable(key), value.clone()))
             .chain([("HOME".to_owned(), home.clone()), ("SNOWFLAKE_HOME".to_owned(), home)])
             .chain(self.variables.iter().cloned())
             .collect()

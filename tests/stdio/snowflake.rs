@@ -4,9 +4,9 @@ use std::path::PathBuf;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
-use support::fake_snowflake::FakeSnowflake;
 use support::fake_snowflake::faults::{Fault, Misbehaviour};
 use support::fake_snowflake::options::Options;
+use support::fake_snowflake::{FakeSnowflake, client};
 use support::server_process::ServerProcess;
 
 use crate::BINARY;
@@ -25,25 +25,10 @@ impl Site {
     }
 
     pub(crate) fn start(&self, arguments: &[&str]) -> ServerProcess {
-        let port = self.service.port().to_string();
-        let secret = if self.api == "sql" { "TOKEN" } else { "PASSWORD" };
-        let sign_in = if self.api == "sql" { "PROGRAMMATIC_ACCESS_TOKEN" } else { "snowflake" };
-        let variables = [
-            ("ACCOUNT", "acme-test"),
-            ("USER", "ada"),
-            ("HOST", "127.0.0.1"),
-            ("PORT", port.as_str()),
-            ("PROTOCOL", "http"),
-            ("API", self.api),
-            ("AUTHENTICATOR", sign_in),
-            ("DATABASE", "DB"),
-            (secret, CANARY),
-        ];
-        let variables: Vec<(String, String)> = variables
-            .into_iter()
-            .map(|(key, value)| (format!("SNOWFLAKE_CONNECTIONS_TEST_{key}"), value.to_owned()))
-            .chain([("SNOWFLAKE_HOME".to_owned(), self.directory.path().join("none").display().to_string())])
-            .collect();
+        let settings =
+            client::place(self.service.port()).into_iter().chain(client::sign_in(self.api, CANARY));
+        let settings = settings.chain([("DATABASE", "DB".to_owned())]);
+        let variables = client::variables(settings, &self.directory.path().join("none"));
         let arguments = [&["--connection", "test=snowflake", "--no-deduplicate"], arguments].concat();
         ServerProcess::spawn_with(BINARY, &self.state_dir(), &arguments, &variables)
     }

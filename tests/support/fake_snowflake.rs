@@ -19,6 +19,7 @@
 //! `/fake/sessions`, `/fake/credentials`, `/fake/log` and `/fake/queries`.
 
 mod arrow;
+pub mod client;
 mod control;
 mod delivery;
 mod driver;
