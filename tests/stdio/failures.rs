@@ -190,17 +190,8 @@ fn blank(text: &str, name: &str) -> String {
     kept
 }
 
-/// Compares `text` with a kept file. With `UPDATE_SNAPSHOTS=1` the file is written instead.
+/// Compares `text` with the kept file `name`.
 fn assert_snapshot(name: &str, text: &str) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/stdio/snapshots").join(name);
-    let text = format!("{}\n", text.trim_end());
-    if std::env::var_os("UPDATE_SNAPSHOTS").is_some() {
-        std::fs::write(&path, &text).unwrap();
-    }
-    let kept = std::fs::read_to_string(&path).unwrap_or_default();
-    assert!(
-        kept == text,
-        "{} differs; run the tests with UPDATE_SNAPSHOTS=1 and review the change.\n{text}",
-        path.display()
-    );
+    support::snapshot::assert_snapshot(&path, text);
 }
