@@ -12,7 +12,7 @@ use serde_json::json;
 use support::fake_snowflake::faults::{Fault, Misbehaviour};
 use support::server_process::{PATIENCE, ServerProcess};
 
-use crate::site::{Site, refused};
+use crate::site::{Site, key, refused};
 use crate::snowflake::APIS;
 
 const PASSWORD: &str = "canary-password/4711+&";
@@ -59,11 +59,6 @@ fn canaries() -> Vec<String> {
 /// A line from the middle of a key file.
 fn key_line(name: &str) -> String {
     key(name).lines().nth(3).expect("a key has lines").to_owned()
-}
-
-fn key(name: &str) -> String {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../snowflake-adapter/testdata").join(name);
-    std::fs::read_to_string(path).unwrap()
 }
 
 /// A text as it is, and as others write it: percent-encoded, escaped in JSON, and in base64 at every place that it may

@@ -11,7 +11,7 @@ use support::server_process::ServerProcess;
 
 use crate::BINARY;
 
-pub(crate) const FOREVER: u32 = 100_000;
+const FOREVER: u32 = 100_000;
 
 /// A service, a home directory, and the settings of the connection `test` to it.
 pub(crate) struct Site {
@@ -48,19 +48,35 @@ impl Site {
         self
     }
 
-    /// Signs in with a key of the test data.
-    pub(crate) fn key(self, name: &str) -> Self {
-        let key = Path::new(env!("CARGO_MANIFEST_DIR")).join("../snowflake-adapter/testdata").join(name);
-        let path = self.secret_file("key.p8", &std::fs::read_to_string(key).unwrap());
-        self.set("AUTHENTICATOR", "SNOWFLAKE_JWT").set("PRIVATE_KEY_FILE", path.to_str().unwrap())
+    pub(crate) fn unset(mut self, keys: &[&str]) -> Self {
+        self.settings.retain(|key, _| !keys.contains(key));
+        self
+    }
+
+    /// Signs in with a secret of the kind that is usual in the protocol.
+    pub(crate) fn secret(mut self, secret: &str) -> Self {
+        self.settings.extend(client::sign_in(self.api, secret));
+        self
+    }
+
+    /// Signs in with a key of the test data, from a file of this mode.
+    pub(crate) fn key(self, name: &str, mode: u32) -> Self {
+        let path = self.file("key.p8", &key(name), mode);
+        let site = self.unset(&["TOKEN", "PASSWORD"]).set("AUTHENTICATOR", "SNOWFLAKE_JWT");
+        site.set("PRIVATE_KEY_FILE", path.to_str().unwrap())
     }
 
     /// A file in the home directory that nobody else may read.
     pub(crate) fn secret_file(&self, name: &str, text: &str) -> PathBuf {
+        self.file(name, text, 0o600)
+    }
+
+    /// A file in the home directory.
+    pub(crate) fn file(&self, name: &str, text: &str, mode: u32) -> PathBuf {
         use std::os::unix::fs::PermissionsExt;
         let path = self.home.path().join(name);
         std::fs::write(&path, text).unwrap();
-        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
         path
     }
 
@@ -69,6 +85,12 @@ impl Site {
         let fault = Fault { holding: holding.to_owned(), ..Fault::once(endpoint, kind).times(FOREVER) };
         self.service.faults.add(fault);
         self
+    }
+
+    /// Signing in is refused with a code; the driver protocol says so with status 200.
+    pub(crate) fn refuses(self, status: u16, code: &str, message: &str) -> Self {
+        let (endpoint, status) = if self.api == "sql" { ("submit", status) } else { ("login", 200) };
+        self.fault(endpoint, "", refused(status, code, message))
     }
 
     pub(crate) fn state_dir(&self) -> PathBuf {
@@ -91,7 +113,7 @@ impl Site {
             .arg(self.state_dir())
             .args(["--connection", "test=snowflake"])
             .args(arguments)
-            .env_remove("RUST_LOG")
+            .env_clear()
             .envs(self.environment())
             .stdin(Stdio::null())
             .output()
@@ -107,6 +129,12 @@ impl Site {
             .chain(self.variables.iter().cloned())
             .collect()
     }
+}
+
+/// The text of a key of the test data.
+pub(crate) fn key(name: &str) -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../snowflake-adapter/testdata").join(name);
+    std::fs::read_to_string(path).unwrap()
 }
 
 /// A refusal in words of its own.
