@@ -218,12 +218,13 @@ fn good_days(site: &Site, format: &str, evidence: &mut Evidence) {
     let long = server.submit("select 4 /* fake: runs=3600 */");
     server.wait_until_running(&long);
     call(&mut server, "query_cancel", json!({ "query_id": long }));
-    let left = server.submit("select 5 /* fake: runs=1 */");
+    let left = server.submit("select 5 /* fake: runs=held */");
     server.wait_until_running(&left);
     evidence.add_live(&server);
     server.kill();
     evidence.add("stdout", server.transcript.clone());
     evidence.add("stderr", server.stderr());
+    site.service.step_all();
     let mut server = site.serve(&arguments);
     let end = server.wait_for_end(&left);
     assert_eq!(end["status"], "succeeded", "{end}");

@@ -113,9 +113,10 @@ fn a_killed_server_finds_its_query_again_and_the_statement_ran_once() {
     for api in APIS {
         let site = Site::new(api);
         let mut server = site.serve();
-        let id = server.submit("select 7 /* fake: runs=2 */");
+        let id = server.submit("select 7 /* fake: runs=held */");
         server.wait_until_running(&id);
         server.kill();
+        site.service.step_all();
         let mut server = site.serve();
         let page = server.call("query_result", json!({ "query_id": id, "wait_seconds": 30 }));
         assert_eq!(page["rows"], json!([[7]]), "{api}: {page}");
@@ -128,12 +129,13 @@ fn a_server_that_leaves_in_order_leaves_the_statement_running() {
     for api in APIS {
         let site = Site::new(api);
         let mut server = site.serve();
-        let id = server.submit("select 7 /* fake: runs=3 */");
+        let id = server.submit("select 7 /* fake: runs=held */");
         server.wait_until_running(&id);
         server.close_input();
         let (status, after) = server.ended(Duration::from_secs(10)).unwrap();
         assert!(status.success() && after < Duration::from_secs(1), "{api}: {status} after {after:?}");
         assert_eq!(site.running(), 1, "{api}: {:?}", site.executions());
+        site.service.step_all();
         let mut server = site.serve();
         let page = server.call("query_result", json!({ "query_id": id, "wait_seconds": 30 }));
         assert_eq!(page["rows"], json!([[7]]), "{api}: {page}");

@@ -143,6 +143,11 @@ impl FakeSnowflake {
         })
     }
 
+    /// Ends the phase in which any statement's script holds it.
+    pub fn step_all(&self) {
+        self.service.history.all().iter().for_each(|query| query.step());
+    }
+
     /// Changes a setting.
     ///
     /// # Errors
