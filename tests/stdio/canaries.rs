@@ -197,7 +197,7 @@ fn call(server: &mut ServerProcess, tool: &str, arguments: serde_json::Value) ->
 }
 
 fn execute(server: &mut ServerProcess, sql: &str) -> serde_json::Value {
-    call(server, "async_execute_query", json!({ "sql": sql, "wait_seconds": 5, "timeout_seconds": 5 }))
+    call(server, "async_execute_query", json!({ "sql": sql, "wait_seconds": 50 }))
 }
 
 /// Everything that goes well, and a crash in between.

@@ -28,7 +28,7 @@ fn doctor(site: &Site, arguments: &[&str]) -> Output {
 }
 
 fn examined(site: &Site, arguments: &[&str]) -> Vec<Value> {
-    let output = doctor(site, &[&["--json", "--patience", "3s"], arguments].concat());
+    let output = doctor(site, &[&["--json"], arguments].concat());
     let report: Value = serde_json::from_slice(&output.stdout)
         .unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(&output.stderr)));
     let steps = report["steps"].as_array().unwrap().clone();
@@ -271,7 +271,7 @@ const AT_SNOWFLAKE: [Case; 15] = [
 fn each_is_named(cases: &[Case]) {
     for api in APIS {
         for (name, make, step, kinds, words) in cases {
-            let steps = examined(&make(site(api)), &[]);
+            let steps = examined(&make(site(api)), &["--patience", "3s"]);
             assert_only(&steps, &format!("{name} ({api})"), step, kinds, words);
         }
     }
