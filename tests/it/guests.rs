@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use registry_core::QueryRegistry;
 use registry_core::error::ErrorKind;
 use registry_core::inspection::{Forgotten, Inspection};
 use registry_core::instance::Holder;
@@ -14,12 +15,13 @@ use tokio::time::sleep;
 
 const MINUTE: Duration = Duration::from_secs(60);
 
-fn guest(mut world: World) -> World {
+/// The process dies, and a guest opens what it left.
+async fn left_to_a_guest(world: &mut World, registry: QueryRegistry) -> QueryRegistry {
     world.config.takes_over = false;
-    world
+    world.restart(registry).await
 }
 
-async fn only(registry: &registry_core::QueryRegistry) -> Inspection {
+async fn only(registry: &QueryRegistry) -> Inspection {
     registry.inspect(ListFilter::default()).await.unwrap().pop().unwrap()
 }
 
@@ -29,10 +31,7 @@ async fn a_guest_drives_no_query_of_a_process_that_is_gone() {
     let registry = world.open().await;
     let id = submit(&registry, "select 1").await;
     running(&registry, id).await;
-    registry.crash().await;
-    world.engine = world.engine.restarted();
-    world = guest(world);
-    let registry = world.open().await;
+    let registry = left_to_a_guest(&mut world, registry).await;
     let before = world.record(id);
     let calls = world.engine.log().len();
     registry.get_snapshot(id).await.unwrap();
@@ -54,10 +53,7 @@ async fn a_guest_pays_the_debt_of_a_process_that_is_gone_when_it_is_asked_to() {
     running(&registry, id).await;
     registry.cancel(id, Duration::ZERO).await.unwrap();
     end_of(&registry, id).await;
-    registry.crash().await;
-    world.engine = world.engine.restarted();
-    world = guest(world);
-    let registry = world.open().await;
+    let registry = left_to_a_guest(&mut world, registry).await;
     let owing = only(&registry).await;
     assert!(owing.is_orphaned() && !owing.owes.is_empty() && !owing.snapshot.stop_confirmed);
     // While the engine does not listen, the patience ends and the debt stays.
@@ -79,10 +75,7 @@ async fn a_guest_stops_a_query_that_nobody_else_would_stop() {
     let registry = world.open().await;
     let id = submit(&registry, "select 1").await;
     running(&registry, id).await;
-    registry.crash().await;
-    world.engine = world.engine.restarted();
-    world = guest(world);
-    let registry = world.open().await;
+    let registry = left_to_a_guest(&mut world, registry).await;
     let canceled = registry.cancel(id, MINUTE).await.unwrap();
     assert_eq!((canceled.reason, world.engine.running()), (CancelReason::Canceled, 0));
     assert_eq!(world.engine.submissions().len(), 1);
@@ -97,10 +90,7 @@ async fn a_guest_that_cancels_what_was_never_sent_sends_nothing() {
     let first = submit(&registry, "first").await;
     running(&registry, first).await;
     let waiting = submit(&registry, "waiting").await;
-    registry.crash().await;
-    world.engine = world.engine.restarted();
-    world = guest(world);
-    let registry = world.open().await;
+    let registry = left_to_a_guest(&mut world, registry).await;
     let canceled = registry.cancel(waiting, MINUTE).await.unwrap();
     assert_eq!(canceled.reason, CancelReason::NeverSent);
     assert_eq!(world.engine.submissions().len(), 1);
@@ -113,10 +103,7 @@ async fn a_guest_notes_that_an_embedded_engine_died_with_its_process() {
     let registry = world.open().await;
     let id = submit(&registry, "select 1").await;
     running(&registry, id).await;
-    registry.crash().await;
-    world.engine = world.engine.restarted();
-    world = guest(world);
-    let registry = world.open().await;
+    let registry = left_to_a_guest(&mut world, registry).await;
     let seen = only(&registry).await.snapshot;
     assert_eq!((seen.status, seen.error.unwrap().kind), (QueryStatus::Failed, ErrorKind::EngineStopped));
     world.close(registry).await;
@@ -124,7 +111,8 @@ async fn a_guest_notes_that_an_embedded_engine_died_with_its_process() {
 
 #[tokio::test(start_paused = true)]
 async fn a_guest_runs_its_own_query() {
-    let world = guest(World::around(ScriptedBackend::remote().by_default(Script::runs_for(MINUTE))));
+    let engine = ScriptedBackend::remote().by_default(Script::runs_for(MINUTE));
+    let world = World::around(engine).with(|config| config.takes_over = false);
     let registry = world.open().await;
     let id = submit(&registry, "select 1").await;
     assert_eq!(end_of(&registry, id).await.status, QueryStatus::Succeeded);

@@ -4,14 +4,14 @@
 //! the result, so nothing here is about statements that run.
 
 use std::io::Write;
-use std::sync::Arc;
 use std::time::Duration;
 
 use registry_core::Backend;
-use registry_core::backend::{Progress, Rows, Session, Submission, SubmitError};
+use registry_core::backend::{Progress, Rows, Session, SubmitError};
 use registry_core::error::ErrorKind;
-use registry_core::id::{QueryId, RequestId};
+use registry_core::id::QueryId;
 use registry_core::results::{ResultLimits, ResultStore};
+use registry_core::testing::submission;
 use serde_json::{Value, json};
 use snowflake_adapter::DriverBackend;
 use snowflake_adapter::driver::DriverOptions;
@@ -90,19 +90,7 @@ impl<'b> Bench<'b> {
         sql: &str,
     ) -> Result<(Box<dyn Session>, registry_core::id::RemoteHandle), SubmitError> {
         let mut session = self.backend.open_session().await.unwrap();
-        let query_id = QueryId::generate();
-        let submission = Submission {
-            query_id,
-            request_id: RequestId::generate(),
-            sql: Arc::from(sql),
-            context: registry_core::options::QueryContext::default(),
-            time_limit: Duration::from_secs(60),
-            row_limit: None,
-            tag: "judged".to_owned(),
-            retry: false,
-            rows: self.store.writer(query_id),
-        };
-        let handle = session.submit(submission).await?;
+        let handle = session.submit(submission(&self.store, sql)).await?;
         Ok((session, handle))
     }
 

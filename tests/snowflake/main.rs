@@ -7,12 +7,10 @@ mod live;
 mod promises;
 mod registry;
 
-use std::collections::BTreeMap;
-
 use secrecy::SecretString;
 use snowflake_adapter::config::{self, SnowflakeConfig, Sources};
-use support::fake_snowflake::FakeSnowflake;
 use support::fake_snowflake::options::Options;
+use support::fake_snowflake::{FakeSnowflake, client};
 
 /// A service with small partitions and chunks, so that a few thousand rows need several.
 pub(crate) fn service() -> FakeSnowflake {
@@ -29,26 +27,11 @@ pub(crate) fn connection(service: &FakeSnowflake, api: &str) -> SnowflakeConfig 
 /// A connection to whatever listens on a port of this machine.
 pub(crate) fn connection_to(port: u16, api: &str) -> SnowflakeConfig {
     let directory = tempfile::tempdir().unwrap();
-    let sign_in = match api {
-        "sql" => ("TOKEN", "a-programmatic-access-token"),
-        _ => ("PASSWORD", "a-password"),
-    };
-    let authenticator = if api == "sql" { "PROGRAMMATIC_ACCESS_TOKEN" } else { "snowflake" };
-    let port = port.to_string();
-    let variables: BTreeMap<&str, &str> = BTreeMap::from([
-        ("ACCOUNT", "acme-test"),
-        ("USER", "ada"),
-        ("HOST", "127.0.0.1"),
-        ("PORT", &port),
-        ("PROTOCOL", "http"),
-        ("API", api),
-        ("AUTHENTICATOR", authenticator),
-        ("DATABASE", "DB"),
-        ("WAREHOUSE", "WH"),
-        sign_in,
-    ]);
-    let sources = variables.into_iter().fold(Sources::new(), |sources, (key, value)| {
-        sources.with_variable(format!("SNOWFLAKE_CONNECTIONS_TEST_{key}"), SecretString::from(value))
+    let secret = if api == "sql" { "a-programmatic-access-token" } else { "a-password" };
+    let own = [("DATABASE", "DB"), ("WAREHOUSE", "WH")].map(|(key, value)| (key, value.to_owned()));
+    let settings = client::place(port).into_iter().chain(client::sign_in(api, secret)).chain(own);
+    let sources = settings.fold(Sources::new(), |sources, (key, value)| {
+        sources.with_variable(client::variable(key), SecretString::from(value))
     });
     config::load(Some("test"), &sources.with_directory(directory.path())).unwrap()
 }

@@ -12,7 +12,7 @@ use serde_json::json;
 use support::fake_snowflake::faults::{Fault, Misbehaviour};
 use support::server_process::{PATIENCE, ServerProcess};
 
-use crate::site::{Site, refused};
+use crate::site::{Site, key, refused};
 use crate::snowflake::APIS;
 
 const PASSWORD: &str = "canary-password/4711+&";
@@ -59,11 +59,6 @@ fn canaries() -> Vec<String> {
 /// A line from the middle of a key file.
 fn key_line(name: &str) -> String {
     key(name).lines().nth(3).expect("a key has lines").to_owned()
-}
-
-fn key(name: &str) -> String {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../snowflake-adapter/testdata").join(name);
-    std::fs::read_to_string(path).unwrap()
 }
 
 /// A text as it is, and as others write it: percent-encoded, escaped in JSON, and in base64 at every place that it may
@@ -202,7 +197,7 @@ fn call(server: &mut ServerProcess, tool: &str, arguments: serde_json::Value) ->
 }
 
 fn execute(server: &mut ServerProcess, sql: &str) -> serde_json::Value {
-    call(server, "async_execute_query", json!({ "sql": sql, "wait_seconds": 5, "timeout_seconds": 5 }))
+    call(server, "async_execute_query", json!({ "sql": sql, "wait_seconds": 50 }))
 }
 
 /// Everything that goes well, and a crash in between.
@@ -223,12 +218,13 @@ fn good_days(site: &Site, format: &str, evidence: &mut Evidence) {
     let long = server.submit("select 4 /* fake: runs=3600 */");
     server.wait_until_running(&long);
     call(&mut server, "query_cancel", json!({ "query_id": long }));
-    let left = server.submit("select 5 /* fake: runs=1 */");
+    let left = server.submit("select 5 /* fake: runs=held */");
     server.wait_until_running(&left);
     evidence.add_live(&server);
     server.kill();
     evidence.add("stdout", server.transcript.clone());
     evidence.add("stderr", server.stderr());
+    site.service.step_all();
     let mut server = site.serve(&arguments);
     let end = server.wait_for_end(&left);
     assert_eq!(end["status"], "succeeded", "{end}");

@@ -12,7 +12,7 @@ use registry_core::journal::{Durability, Journal, SqliteJournal};
 use registry_core::record::QueryRecord;
 use serde_json::{Value, json};
 use support::fake_snowflake::faults::{Fault, Misbehaviour};
-use support::server_process::ServerProcess;
+use support::server_process::{PATIENCE, ServerProcess};
 
 use crate::Schedule;
 use crate::snowflake::{APIS, Site};
@@ -250,7 +250,7 @@ pub(crate) fn record(state_dir: &Path, id: &str) -> QueryRecord {
 }
 
 pub(crate) fn until(what: &str, condition: impl Fn() -> bool) {
-    let end = Instant::now() + Duration::from_secs(30);
+    let end = Instant::now() + PATIENCE;
     while !condition() {
         assert!(Instant::now() < end, "never: {what}");
         std::thread::sleep(Duration::from_micros(200));

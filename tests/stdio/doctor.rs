@@ -1,142 +1,45 @@
 //! `doctor` against every fault that we can make: it names that one and no other.
 
-use std::collections::BTreeMap;
 use std::net::TcpListener;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::path::Path;
+use std::process::{Command, Output};
 
 use serde_json::Value;
-use support::fake_snowflake::FakeSnowflake;
-use support::fake_snowflake::faults::{Fault, Misbehaviour};
+use support::fake_snowflake::faults::Misbehaviour;
 use support::fake_snowflake::options::Options;
 
 use crate::BINARY;
+use crate::site::{Site, refused};
+use crate::snowflake::APIS;
 
 /// Must never be printed.
 const CANARY: &str = "canary-4711-secret";
-const APIS: [&str; 2] = ["sql", "driver"];
-const FOREVER: u32 = 100_000;
 
-/// A service, a home directory, and the settings of one connection to it.
-struct Site {
-    service: FakeSnowflake,
-    home: tempfile::TempDir,
-    api: &'static str,
-    settings: BTreeMap<&'static str, String>,
-    arguments: Vec<String>,
+/// A site that signs in with the canary.
+fn site(api: &'static str) -> Site {
+    Site::new(api).secret(CANARY)
 }
 
-impl Site {
-    fn new(api: &'static str) -> Self {
-        Self::with_options(api, Options::default())
-    }
-
-    fn with_options(api: &'static str, options: Options) -> Self {
-        let service = FakeSnowflake::start_blocking(options).unwrap();
-        let port = service.port().to_string();
-        let settings = [
-            ("ACCOUNT", "acme-test"),
-            ("USER", "ada"),
-            ("HOST", "127.0.0.1"),
-            ("PORT", port.as_str()),
-            ("PROTOCOL", "http"),
-            ("API", api),
-            ("WAREHOUSE", "WH"),
-        ];
-        let settings = settings.into_iter().map(|(key, value)| (key, value.to_owned())).collect();
-        let home = tempfile::tempdir().unwrap();
-        let arguments =
-            vec!["--connection".to_owned(), "test=snowflake".to_owned(), "--mode=read-write".to_owned()];
-        let site = Self { service, home, api, settings, arguments };
-        match api {
-            "sql" => site.set("AUTHENTICATOR", "PROGRAMMATIC_ACCESS_TOKEN").set("TOKEN", CANARY),
-            _ => site.set("PASSWORD", CANARY),
-        }
-    }
-
-    fn set(mut self, key: &'static str, value: &str) -> Self {
-        self.settings.insert(key, value.to_owned());
-        self
-    }
-
-    fn unset(mut self, keys: &[&str]) -> Self {
-        self.settings.retain(|key, _| !keys.contains(key));
-        self
-    }
-
-    /// Signs in with a private key from a file of this mode.
-    fn key(self, name: &str, mode: u32) -> Self {
-        let key = Path::new(env!("CARGO_MANIFEST_DIR")).join("../snowflake-adapter/testdata").join(name);
-        let path = self.write("key.p8", &std::fs::read_to_string(key).unwrap(), mode);
-        let site = self.unset(&["TOKEN", "PASSWORD"]).set("AUTHENTICATOR", "SNOWFLAKE_JWT");
-        site.set("PRIVATE_KEY_FILE", path.to_str().unwrap())
-    }
-
-    fn write(&self, name: &str, text: &str, mode: u32) -> PathBuf {
-        use std::os::unix::fs::PermissionsExt;
-        let path = self.home.path().join(name);
-        std::fs::write(&path, text).unwrap();
-        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
-        path
-    }
-
-    fn toml(self, text: &str, mode: u32) -> Self {
-        self.write("connections.toml", text, mode);
-        self
-    }
-
-    fn argument(mut self, argument: &str) -> Self {
-        self.arguments.push(argument.to_owned());
-        self
-    }
-
-    /// Every call of one kind goes wrong in this way.
-    fn fault(self, endpoint: &str, holding: &str, kind: Misbehaviour) -> Self {
-        let fault = Fault { holding: holding.to_owned(), ..Fault::once(endpoint, kind).times(FOREVER) };
-        self.service.faults.add(fault);
-        self
-    }
-
-    /// Signing in is refused with a code; the driver protocol says so with status 200.
-    fn refuses(self, status: u16, code: &str, message: &str) -> Self {
-        let (endpoint, status) = if self.api == "sql" { ("submit", status) } else { ("login", 200) };
-        self.fault(endpoint, "", refused(status, code, message))
-    }
-
-    fn run(&self, arguments: &[&str]) -> Output {
-        let variables =
-            self.settings.iter().map(|(key, value)| (format!("SNOWFLAKE_CONNECTIONS_TEST_{key}"), value));
-        let output = Command::new(BINARY)
-            .arg("--state-dir")
-            .arg(self.home.path().join("state"))
-            .args(&self.arguments)
-            .arg("doctor")
-            .args(arguments)
-            .env_clear()
-            .env("HOME", self.home.path())
-            .env("SNOWFLAKE_HOME", self.home.path())
-            .envs(variables)
-            .stdin(Stdio::null())
-            .output()
-            .unwrap();
-        let printed = [&output.stdout[..], &output.stderr[..]].concat();
-        assert!(!String::from_utf8_lossy(&printed).contains(CANARY), "a secret was printed");
-        output
-    }
-
-    fn steps(&self, arguments: &[&str]) -> Vec<Value> {
-        let output = self.run(&[&["--json", "--patience", "3s"], arguments].concat());
-        let report: Value = serde_json::from_slice(&output.stdout)
-            .unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(&output.stderr)));
-        let steps = report["steps"].as_array().unwrap().clone();
-        let good = steps.iter().all(|step| step["status"] != "failed");
-        assert_eq!((&report["ok"], output.status.code()), (&Value::Bool(good), Some(i32::from(!good))));
-        steps
-    }
+fn doctor(site: &Site, arguments: &[&str]) -> Output {
+    let output = site.run(&[&["--mode=read-write", "doctor"], arguments].concat());
+    let printed = [&output.stdout[..], &output.stderr[..]].concat();
+    assert!(!String::from_utf8_lossy(&printed).contains(CANARY), "a secret was printed");
+    output
 }
 
-fn refused(status: u16, code: &str, message: &str) -> Misbehaviour {
-    Misbehaviour::Refused { status, code: code.to_owned(), message: message.to_owned() }
+fn examined(site: &Site, arguments: &[&str]) -> Vec<Value> {
+    let output = doctor(site, &[&["--json"], arguments].concat());
+    let report: Value = serde_json::from_slice(&output.stdout)
+        .unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(&output.stderr)));
+    let steps = report["steps"].as_array().unwrap().clone();
+    let good = steps.iter().all(|step| step["status"] != "failed");
+    assert_eq!((&report["ok"], output.status.code()), (&Value::Bool(good), Some(i32::from(!good))));
+    steps
+}
+
+fn with_toml(site: Site, text: &str, mode: u32) -> Site {
+    site.file("connections.toml", text, mode);
+    site
 }
 
 fn free_port() -> String {
@@ -184,8 +87,20 @@ fn assert_only(steps: &[Value], case: &str, step: &str, kinds: &[&str], words: &
 type Case = (&'static str, fn(Site) -> Site, &'static str, &'static [&'static str], &'static str);
 
 const ON_THIS_MACHINE: [Case; 7] = [
-    ("malformed toml", |site| site.toml("[other]\nuser = ada\n", 0o600), "files", &["syntax"], "line 2"),
-    ("writable toml", |site| site.toml("[other]\n", 0o666), "files", &["permissions"], "others may write"),
+    (
+        "malformed toml",
+        |site| with_toml(site, "[other]\nuser = ada\n", 0o600),
+        "files",
+        &["syntax"],
+        "line 2",
+    ),
+    (
+        "writable toml",
+        |site| with_toml(site, "[other]\n", 0o666),
+        "files",
+        &["permissions"],
+        "others may write",
+    ),
     (
         "unknown connection",
         |site| site.unset(&["ACCOUNT", "HOST"]),
@@ -356,7 +271,7 @@ const AT_SNOWFLAKE: [Case; 15] = [
 fn each_is_named(cases: &[Case]) {
     for api in APIS {
         for (name, make, step, kinds, words) in cases {
-            let steps = make(Site::new(api)).steps(&[]);
+            let steps = examined(&make(site(api)), &["--patience", "3s"]);
             assert_only(&steps, &format!("{name} ({api})"), step, kinds, words);
         }
     }
@@ -380,13 +295,13 @@ fn each_fault_at_snowflake_is_named_and_no_other() {
 #[test]
 fn a_warehouse_that_is_asleep_fails_only_if_nothing_wakes_it() {
     for api in APIS {
-        let options = |resumes| Options {
-            warehouses: vec![("WH".to_owned(), "SUSPENDED".to_owned(), resumes)],
-            ..Options::default()
+        let asleep = |resumes| {
+            let warehouses = vec![("WH".to_owned(), "SUSPENDED".to_owned(), resumes)];
+            Site::with_options(api, Options { warehouses, ..Options::default() }).secret(CANARY)
         };
-        let steps = Site::with_options(api, options(false)).steps(&[]);
+        let steps = examined(&asleep(false), &[]);
         assert_only(&steps, api, "warehouse", &["suspended"], "does not resume by itself");
-        let steps = Site::with_options(api, options(true)).steps(&[]);
+        let steps = examined(&asleep(true), &[]);
         assert_eq!(find(&steps, "warehouse")["status"], "ok", "{steps:#?}");
     }
 }
@@ -394,8 +309,10 @@ fn a_warehouse_that_is_asleep_fails_only_if_nothing_wakes_it() {
 #[test]
 fn nothing_is_wrong_where_nothing_is_wrong() {
     for api in APIS {
-        for site in [Site::new(api), Site::new(api).key("test-only-key.p8", 0o600).set("ROLE", "ANALYST")] {
-            let steps = site.argument("--connection").argument("lite=sqlite::memory:").steps(&[]);
+        for site in [site(api), site(api).key("test-only-key.p8", 0o600).set("ROLE", "ANALYST")] {
+            // Behind the command they stand for those before it.
+            let connections = ["--connection", "test=snowflake", "--connection", "lite=sqlite::memory:"];
+            let steps = examined(&site, &connections);
             for step in &steps {
                 let status = step["status"].as_str().unwrap();
                 assert!(["ok", "skipped"].contains(&status), "{step:#}");
@@ -413,8 +330,8 @@ fn nothing_is_wrong_where_nothing_is_wrong() {
 #[test]
 fn what_was_started_at_snowflake_was_stopped_there_and_used_no_warehouse() {
     for api in APIS {
-        let site = Site::new(api);
-        site.steps(&[]);
+        let site = site(api);
+        examined(&site, &[]);
         let queries = site.service.queries();
         let long =
             queries.iter().find(|query| query["sql"].as_str().unwrap().contains("system$wait")).unwrap();
@@ -426,8 +343,7 @@ fn what_was_started_at_snowflake_was_stopped_there_and_used_no_warehouse() {
 #[test]
 fn offline_nothing_is_sent() {
     for api in APIS {
-        let site = Site::new(api).set("PORT", &free_port());
-        let steps = site.steps(&["--offline"]);
+        let steps = examined(&site(api).set("PORT", &free_port()), &["--offline"]);
         for name in ["dns", "tcp", "tls", "clock", "sign_in", "role", "warehouse", "statement", "cancel"] {
             let step = find(&steps, name);
             assert_eq!(step["status"], "skipped", "{step}");
@@ -438,7 +354,7 @@ fn offline_nothing_is_sent() {
 
 #[test]
 fn what_depends_on_a_fault_is_skipped_with_the_reason() {
-    let steps = Site::new("sql").set("PORT", &free_port()).steps(&[]);
+    let steps = examined(&site("sql").set("PORT", &free_port()), &[]);
     for name in ["tls", "clock", "sign_in", "cancel"] {
         let step = find(&steps, name);
         assert_eq!(
@@ -450,8 +366,7 @@ fn what_depends_on_a_fault_is_skipped_with_the_reason() {
 
 #[test]
 fn a_person_gets_lines_without_colors_where_there_is_no_terminal() {
-    let site = Site::new("sql").set("PORT", &free_port());
-    let output = site.run(&["--patience", "3s"]);
+    let output = doctor(&site("sql").set("PORT", &free_port()), &["--patience", "3s"]);
     let text = String::from_utf8(output.stdout).unwrap();
     assert_eq!(output.status.code(), Some(1));
     assert!(text.contains("FAILED   tcp ") && text.contains("-> Check host and port"), "{text}");

@@ -19,11 +19,15 @@ const CASES: [Case; 11] = [
     ("host that does not exist", unknown_host, SQL),
     ("account that is not known", |site| password(site).fault("any", "", bare(404)), SQL),
     ("account that may not be used", |site| password(site).fault("any", "", bare(403)), SQL),
-    ("wrong key", |site| sign_in(site.key("test-only-key.p8"), 401, "390144", "JWT token is invalid."), SQL),
+    (
+        "wrong key",
+        |site| site.key("test-only-key.p8", 0o600).refuses(401, "390144", "JWT token is invalid."),
+        SQL,
+    ),
     ("expired token", expired_token, SQL),
     (
         "address that the network policy keeps out",
-        |site| sign_in(password(site), 403, "390422", KEPT_OUT),
+        |site| password(site).refuses(403, "390422", KEPT_OUT),
         SQL,
     ),
     ("suspended warehouse", |site| statement(password(site), "000606", "57P03", NO_WAREHOUSE), SQL),
@@ -49,10 +53,7 @@ fn bare(status: u16) -> Misbehaviour {
 }
 
 fn password(site: Site) -> Site {
-    match site.api {
-        "sql" => site.set("AUTHENTICATOR", "PROGRAMMATIC_ACCESS_TOKEN").set("TOKEN", "a-token"),
-        _ => site.set("PASSWORD", "a password"),
-    }
+    site.secret("a-secret")
 }
 
 fn unknown_host(site: Site) -> Site {
@@ -62,11 +63,11 @@ fn unknown_host(site: Site) -> Site {
 
 fn expired_token(site: Site) -> Site {
     let site = site.set("AUTHENTICATOR", "OAUTH").set("TOKEN", "a-token");
-    sign_in(site, 401, "390318", "OAuth access token expired. [1172527951366]")
+    site.refuses(401, "390318", "OAuth access token expired. [1172527951366]")
 }
 
 fn missing_role(site: Site) -> Site {
-    sign_in(password(site).set("ROLE", "ANALYST"), 400, "390189", NO_ROLE)
+    password(site).set("ROLE", "ANALYST").refuses(400, "390189", NO_ROLE)
 }
 
 fn missing_warehouse(site: Site) -> Site {
@@ -74,14 +75,8 @@ fn missing_warehouse(site: Site) -> Site {
     if site.api == "sql" {
         statement(site, "000606", "57P03", NO_WAREHOUSE)
     } else {
-        sign_in(site, 200, "390201", NO_SUCH_WAREHOUSE)
+        site.refuses(200, "390201", NO_SUCH_WAREHOUSE)
     }
-}
-
-/// Signing in is refused; the driver protocol says so with status 200.
-fn sign_in(site: Site, status: u16, code: &str, message: &str) -> Site {
-    let (endpoint, status) = if site.api == "sql" { ("submit", status) } else { ("login", 200) };
-    site.fault(endpoint, "", refused(status, code, message))
 }
 
 /// The statement is refused.
@@ -190,17 +185,8 @@ fn blank(text: &str, name: &str) -> String {
     kept
 }
 
-/// Compares `text` with a kept file. With `UPDATE_SNAPSHOTS=1` the file is written instead.
+/// Compares `text` with the kept file `name`.
 fn assert_snapshot(name: &str, text: &str) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/stdio/snapshots").join(name);
-    let text = format!("{}\n", text.trim_end());
-    if std::env::var_os("UPDATE_SNAPSHOTS").is_some() {
-        std::fs::write(&path, &text).unwrap();
-    }
-    let kept = std::fs::read_to_string(&path).unwrap_or_default();
-    assert!(
-        kept == text,
-        "{} differs; run the tests with UPDATE_SNAPSHOTS=1 and review the change.\n{text}",
-        path.display()
-    );
+    support::snapshot::assert_snapshot(&path, text);
 }

@@ -48,8 +48,7 @@ fn lines_that_are_no_messages_are_answered_and_do_not_end_the_server() {
         let shown = String::from_utf8_lossy(line.get(..60).unwrap_or(line));
         assert_eq!(answers_to_a_line(&mut server), Vec::from_iter(expected), "{shown}");
     }
-    let status = server.process.call("query_status", json!({ "query_id": id, "wait_seconds": 0 }));
-    assert_eq!(status["status"], "running", "{status}");
+    server.process.wait_until_running(&id);
 }
 
 #[test]

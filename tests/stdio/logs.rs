@@ -1,9 +1,9 @@
 //! What the server logs, read line by line as others do.
 
 use serde_json::{Value, json};
-use support::fake_snowflake::FakeSnowflake;
 use support::fake_snowflake::faults::{Fault, Misbehaviour};
 use support::fake_snowflake::options::Options;
+use support::fake_snowflake::{FakeSnowflake, client};
 use support::server_process::{PATIENCE, ServerProcess};
 
 use crate::BINARY;
@@ -26,24 +26,8 @@ fn sqlite(level: &str, format: &str, work: impl FnOnce(&mut ServerProcess)) -> S
 }
 
 fn snowflake(service: &FakeSnowflake, api: &str, level: &str, home: &std::path::Path) -> ServerProcess {
-    let port = service.port().to_string();
-    let (secret, authenticator) =
-        if api == "sql" { ("TOKEN", "PROGRAMMATIC_ACCESS_TOKEN") } else { ("PASSWORD", "snowflake") };
-    let settings = [
-        ("ACCOUNT", "acme-test"),
-        ("USER", "ada"),
-        ("HOST", "127.0.0.1"),
-        ("PORT", port.as_str()),
-        ("PROTOCOL", "http"),
-        ("API", api),
-        ("AUTHENTICATOR", authenticator),
-        (secret, CANARY),
-    ];
-    let variables: Vec<(String, String)> = settings
-        .into_iter()
-        .map(|(key, value)| (format!("SNOWFLAKE_CONNECTIONS_TEST_{key}"), value.to_owned()))
-        .chain([("SNOWFLAKE_HOME".to_owned(), home.display().to_string())])
-        .collect();
+    let settings = client::place(service.port()).into_iter().chain(client::sign_in(api, CANARY));
+    let variables = client::variables(settings, home);
     let arguments = ["--connection", "test=snowflake", "--log-format", "json", "--log-level", level];
     let mut process = ServerProcess::spawn_with(BINARY, &home.join("state"), &arguments, &variables);
     process.initialize();

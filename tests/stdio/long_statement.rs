@@ -6,8 +6,8 @@ use serde_json::json;
 
 use crate::{ENDLESS, Server};
 
-/// Far less than the statement takes, far more than an answer does.
-const AT_ONCE: Duration = Duration::from_secs(2);
+/// Far less than the statement takes, far more than an answer does on a slow machine.
+const AT_ONCE: Duration = Duration::from_secs(30);
 
 #[test]
 fn everything_is_answered_while_a_long_statement_runs() {

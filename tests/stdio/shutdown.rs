@@ -1,6 +1,6 @@
 //! Clients close stdin, wait two seconds, and then get rough. The server is gone long before, whatever it was doing.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::json;
 use support::server_process::ServerProcess;
@@ -21,9 +21,7 @@ fn busy() -> (Server, u64) {
     let mut server = Server::start(&["--max-running", "1", "--no-deduplicate"]);
     let id = server.process.submit(ENDLESS);
     server.process.submit(ENDLESS);
-    while server.process.call("query_status", json!({ "query_id": id, "wait_seconds": 5 }))["status"]
-        != "running"
-    {}
+    server.process.wait_until_running(&id);
     let wait = server.process.post_call("query_result", json!({ "query_id": id, "wait_seconds": 50 }));
     // The ping is answered after the wait has begun, because requests are started in order.
     server.process.request("ping", json!({}));
@@ -124,7 +122,5 @@ fn the_handshake_is_answered_before_anything_is_opened() {
     let error =
         server.process.call_error("async_execute_query", json!({ "sql": "select 1", "wait_seconds": 20 }));
     assert!(error.contains("/nowhere/at/all.db"), "{error}");
-    let start = Instant::now();
     server.process.request("ping", json!({}));
-    assert!(start.elapsed() < Duration::from_secs(5));
 }

@@ -4,14 +4,14 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
-use support::fake_snowflake::FakeSnowflake;
 use support::fake_snowflake::faults::{Fault, Misbehaviour};
 use support::fake_snowflake::options::Options;
+use support::fake_snowflake::{FakeSnowflake, client};
 use support::server_process::ServerProcess;
 
 use crate::BINARY;
 
-pub(crate) const FOREVER: u32 = 100_000;
+const FOREVER: u32 = 100_000;
 
 /// A service, a home directory, and the settings of the connection `test` to it.
 pub(crate) struct Site {
@@ -29,17 +29,9 @@ impl Site {
 
     pub(crate) fn with_options(api: &'static str, options: Options) -> Self {
         let service = FakeSnowflake::start_blocking(options).unwrap();
-        let settings = [
-            ("ACCOUNT", "acme-test"),
-            ("USER", "ada"),
-            ("HOST", "127.0.0.1"),
-            ("PORT", &service.port().to_string()),
-            ("PROTOCOL", "http"),
-            ("API", api),
-            ("WAREHOUSE", "WH"),
-            ("DATABASE", "DB"),
-        ];
-        let settings = settings.map(|(key, value)| (key, value.to_owned())).into();
+        let own = [("API", api), ("WAREHOUSE", "WH"), ("DATABASE", "DB")]
+            .map(|(key, value)| (key, value.to_owned()));
+        let settings = client::place(service.port()).into_iter().chain(own).collect();
         let home = tempfile::tempdir().unwrap();
         Self { service, home, api, settings, variables: vec![] }
     }
@@ -56,19 +48,35 @@ impl Site {
         self
     }
 
-    /// Signs in with a key of the test data.
-    pub(crate) fn key(self, name: &str) -> Self {
-        let key = Path::new(env!("CARGO_MANIFEST_DIR")).join("../snowflake-adapter/testdata").join(name);
-        let path = self.secret_file("key.p8", &std::fs::read_to_string(key).unwrap());
-        self.set("AUTHENTICATOR", "SNOWFLAKE_JWT").set("PRIVATE_KEY_FILE", path.to_str().unwrap())
+    pub(crate) fn unset(mut self, keys: &[&str]) -> Self {
+        self.settings.retain(|key, _| !keys.contains(key));
+        self
+    }
+
+    /// Signs in with a secret of the kind that is usual in the protocol.
+    pub(crate) fn secret(mut self, secret: &str) -> Self {
+        self.settings.extend(client::sign_in(self.api, secret));
+        self
+    }
+
+    /// Signs in with a key of the test data, from a file of this mode.
+    pub(crate) fn key(self, name: &str, mode: u32) -> Self {
+        let path = self.file("key.p8", &key(name), mode);
+        let site = self.unset(&["TOKEN", "PASSWORD"]).set("AUTHENTICATOR", "SNOWFLAKE_JWT");
+        site.set("PRIVATE_KEY_FILE", path.to_str().unwrap())
     }
 
     /// A file in the home directory that nobody else may read.
     pub(crate) fn secret_file(&self, name: &str, text: &str) -> PathBuf {
+        self.file(name, text, 0o600)
+    }
+
+    /// A file in the home directory.
+    pub(crate) fn file(&self, name: &str, text: &str, mode: u32) -> PathBuf {
         use std::os::unix::fs::PermissionsExt;
         let path = self.home.path().join(name);
         std::fs::write(&path, text).unwrap();
-        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
         path
     }
 
@@ -77,6 +85,12 @@ impl Site {
         let fault = Fault { holding: holding.to_owned(), ..Fault::once(endpoint, kind).times(FOREVER) };
         self.service.faults.add(fault);
         self
+    }
+
+    /// Signing in is refused with a code; the driver protocol says so with status 200.
+    pub(crate) fn refuses(self, status: u16, code: &str, message: &str) -> Self {
+        let (endpoint, status) = if self.api == "sql" { ("submit", status) } else { ("login", 200) };
+        self.fault(endpoint, "", refused(status, code, message))
     }
 
     pub(crate) fn state_dir(&self) -> PathBuf {
@@ -99,7 +113,7 @@ impl Site {
             .arg(self.state_dir())
             .args(["--connection", "test=snowflake"])
             .args(arguments)
-            .env_remove("RUST_LOG")
+            .env_clear()
             .envs(self.environment())
             .stdin(Stdio::null())
             .output()
@@ -110,11 +124,17 @@ impl Site {
         let home = self.home.path().display().to_string();
         self.settings
             .iter()
-            .map(|(key, value)| (format!("SNOWFLAKE_CONNECTIONS_TEST_{key}"), value.clone()))
+            .map(|(key, value)| (client::variable(key), value.clone()))
             .chain([("HOME".to_owned(), home.clone()), ("SNOWFLAKE_HOME".to_owned(), home)])
             .chain(self.variables.iter().cloned())
             .collect()
     }
+}
+
+/// The text of a key of the test data.
+pub(crate) fn key(name: &str) -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../snowflake-adapter/testdata").join(name);
+    std::fs::read_to_string(path).unwrap()
 }
 
 /// A refusal in words of its own.

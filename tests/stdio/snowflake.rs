@@ -4,9 +4,9 @@ use std::path::PathBuf;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
-use support::fake_snowflake::FakeSnowflake;
 use support::fake_snowflake::faults::{Fault, Misbehaviour};
 use support::fake_snowflake::options::Options;
+use support::fake_snowflake::{FakeSnowflake, client};
 use support::server_process::ServerProcess;
 
 use crate::BINARY;
@@ -25,25 +25,10 @@ impl Site {
     }
 
     pub(crate) fn start(&self, arguments: &[&str]) -> ServerProcess {
-        let port = self.service.port().to_string();
-        let secret = if self.api == "sql" { "TOKEN" } else { "PASSWORD" };
-        let sign_in = if self.api == "sql" { "PROGRAMMATIC_ACCESS_TOKEN" } else { "snowflake" };
-        let variables = [
-            ("ACCOUNT", "acme-test"),
-            ("USER", "ada"),
-            ("HOST", "127.0.0.1"),
-            ("PORT", port.as_str()),
-            ("PROTOCOL", "http"),
-            ("API", self.api),
-            ("AUTHENTICATOR", sign_in),
-            ("DATABASE", "DB"),
-            (secret, CANARY),
-        ];
-        let variables: Vec<(String, String)> = variables
-            .into_iter()
-            .map(|(key, value)| (format!("SNOWFLAKE_CONNECTIONS_TEST_{key}"), value.to_owned()))
-            .chain([("SNOWFLAKE_HOME".to_owned(), self.directory.path().join("none").display().to_string())])
-            .collect();
+        let settings =
+            client::place(self.service.port()).into_iter().chain(client::sign_in(self.api, CANARY));
+        let settings = settings.chain([("DATABASE", "DB".to_owned())]);
+        let variables = client::variables(settings, &self.directory.path().join("none"));
         let arguments = [&["--connection", "test=snowflake", "--no-deduplicate"], arguments].concat();
         ServerProcess::spawn_with(BINARY, &self.state_dir(), &arguments, &variables)
     }
@@ -128,9 +113,10 @@ fn a_killed_server_finds_its_query_again_and_the_statement_ran_once() {
     for api in APIS {
         let site = Site::new(api);
         let mut server = site.serve();
-        let id = server.submit("select 7 /* fake: runs=2 */");
+        let id = server.submit("select 7 /* fake: runs=held */");
         server.wait_until_running(&id);
         server.kill();
+        site.service.step_all();
         let mut server = site.serve();
         let page = server.call("query_result", json!({ "query_id": id, "wait_seconds": 30 }));
         assert_eq!(page["rows"], json!([[7]]), "{api}: {page}");
@@ -143,12 +129,13 @@ fn a_server_that_leaves_in_order_leaves_the_statement_running() {
     for api in APIS {
         let site = Site::new(api);
         let mut server = site.serve();
-        let id = server.submit("select 7 /* fake: runs=3 */");
+        let id = server.submit("select 7 /* fake: runs=held */");
         server.wait_until_running(&id);
         server.close_input();
         let (status, after) = server.ended(Duration::from_secs(10)).unwrap();
         assert!(status.success() && after < Duration::from_secs(1), "{api}: {status} after {after:?}");
         assert_eq!(site.running(), 1, "{api}: {:?}", site.executions());
+        site.service.step_all();
         let mut server = site.serve();
         let page = server.call("query_result", json!({ "query_id": id, "wait_seconds": 30 }));
         assert_eq!(page["rows"], json!([[7]]), "{api}: {page}");

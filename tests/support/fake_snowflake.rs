@@ -19,6 +19,7 @@
 //! `/fake/sessions`, `/fake/credentials`, `/fake/log` and `/fake/queries`.
 
 mod arrow;
+pub mod client;
 mod control;
 mod delivery;
 mod driver;
@@ -140,6 +141,11 @@ impl FakeSnowflake {
             query.step();
             true
         })
+    }
+
+    /// Ends the phase in which any statement's script holds it.
+    pub fn step_all(&self) {
+        self.service.history.all().iter().for_each(|query| query.step());
     }
 
     /// Changes a setting.

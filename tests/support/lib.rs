@@ -3,4 +3,5 @@
 
 pub mod fake_snowflake;
 pub mod server_process;
+pub mod snapshot;
 pub mod world;

@@ -8,14 +8,14 @@
 #[path = "../tests/common/hostile.rs"]
 mod hostile;
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use registry_core::Backend;
-use registry_core::backend::{Progress, Session, Submission, SubmitError};
+use registry_core::backend::{Progress, Session, SubmitError};
 use registry_core::error::ErrorKind;
-use registry_core::id::{QueryId, RemoteHandle, RequestId};
+use registry_core::id::RemoteHandle;
 use registry_core::results::{ResultLimits, ResultStore};
+use registry_core::testing::submission;
 use sqlite_adapter::{SqliteBackend, SqliteConfig, SqliteSource};
 
 const FIVE_MILLION: &str = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 5000000) \
@@ -56,19 +56,7 @@ impl Bench {
     async fn start(&self, sql: &str) -> (Box<dyn Session>, RemoteHandle) {
         let mut session = self.backend.open_session().await.expect("a session");
         loop {
-            let query_id = QueryId::generate();
-            let submission = Submission {
-                query_id,
-                request_id: RequestId::generate(),
-                sql: Arc::from(sql),
-                context: registry_core::options::QueryContext::default(),
-                time_limit: Duration::from_secs(600),
-                row_limit: None,
-                tag: String::new(),
-                retry: false,
-                rows: self.store.writer(query_id),
-            };
-            match session.submit(submission).await {
+            match session.submit(submission(&self.store, sql)).await {
                 Ok(handle) => return (session, handle),
                 // Too many that were given up are still at their last step.
                 Err(SubmitError::Rejected(error)) if error.kind == ErrorKind::Unavailable => {

@@ -3,8 +3,8 @@
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use support::fake_snowflake::FakeSnowflake;
 use support::fake_snowflake::options::Options;
+use support::fake_snowflake::{FakeSnowflake, client};
 
 use crate::State;
 
@@ -50,25 +50,10 @@ fn version_of(state: &State, id: &str) -> Value {
 }
 
 pub(crate) fn variables(service: &FakeSnowflake, api: &str, state: &State) -> Vec<(String, String)> {
-    let port = service.port().to_string();
-    let (secret, sign_in) =
-        if api == "sql" { ("TOKEN", "PROGRAMMATIC_ACCESS_TOKEN") } else { ("PASSWORD", "snowflake") };
-    let home = state.directory.path().join("none").display().to_string();
-    [
-        ("ACCOUNT", "acme-test"),
-        ("USER", "ada"),
-        ("HOST", "127.0.0.1"),
-        ("PORT", port.as_str()),
-        ("PROTOCOL", "http"),
-        ("API", api),
-        ("AUTHENTICATOR", sign_in),
-        ("DATABASE", "DB"),
-        (secret, "canary-4711-secret"),
-    ]
-    .into_iter()
-    .map(|(key, value)| (format!("SNOWFLAKE_CONNECTIONS_TEST_{key}"), value.to_owned()))
-    .chain([("SNOWFLAKE_HOME".to_owned(), home)])
-    .collect()
+    let settings =
+        client::place(service.port()).into_iter().chain(client::sign_in(api, "canary-4711-secret"));
+    let settings = settings.chain([("DATABASE", "DB".to_owned())]);
+    client::variables(settings, &state.directory.path().join("none"))
 }
 
 #[test]

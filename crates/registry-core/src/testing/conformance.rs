@@ -6,7 +6,6 @@
 #![expect(clippy::panic, reason = "a broken promise ends the test that asked for it")]
 
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -18,6 +17,7 @@ use crate::backend::{
 use crate::error::{ErrorInfo, ErrorKind};
 use crate::id::{QueryId, RemoteHandle, RequestId};
 use crate::results::{ResultLimits, ResultStore, StoredRows};
+use crate::testing::submission;
 
 /// The longest wait for a call that should return at once.
 const CALL: Duration = Duration::from_secs(30);
@@ -344,18 +344,14 @@ impl<'b> Bench<'b> {
     }
 
     async fn send(&self, session: &mut Box<dyn Session>, request: &Request) -> Result<Sent, SubmitError> {
-        let query_id = QueryId::generate();
         let submission = Submission {
-            query_id,
             request_id: request.request_id,
-            sql: Arc::from(request.sql.as_str()),
-            context: crate::options::QueryContext::default(),
             time_limit: request.time_limit,
-            row_limit: None,
             tag: "conformance".to_owned(),
             retry: request.retry,
-            rows: self.store.writer(query_id),
+            ..submission(&self.store, &request.sql)
         };
+        let query_id = submission.query_id;
         let handle = bounded("submit", session.submit(submission)).await?;
         Ok(Sent { query_id, request_id: request.request_id, handle })
     }

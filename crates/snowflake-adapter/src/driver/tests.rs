@@ -12,6 +12,7 @@ use std::time::Duration;
 use registry_core::backend::{Backend, Session, Submission, SubmitError};
 use registry_core::id::{QueryId, RemoteHandle, RequestId};
 use registry_core::results::{ResultLimits, ResultStore};
+use registry_core::testing::submission;
 use secrecy::SecretString;
 
 use super::{DriverBackend, DriverOptions};
@@ -66,18 +67,8 @@ impl Bench {
     }
 
     fn submission(&self, id: RequestId, retry: bool) -> Submission {
-        let query_id = QueryId::generate();
-        Submission {
-            query_id,
-            request_id: id,
-            sql: "select 1".into(),
-            context: registry_core::options::QueryContext::default(),
-            time_limit: Duration::from_secs(600),
-            row_limit: None,
-            tag: r#"{"app":"async-query-mcp"}"#.to_owned(),
-            retry,
-            rows: self.store.writer(query_id),
-        }
+        let tag = r#"{"app":"async-query-mcp"}"#.to_owned();
+        Submission { request_id: id, tag, retry, ..submission(&self.store, "select 1") }
     }
 
     async fn submit(&self, session: &mut Box<dyn Session>) -> Result<RemoteHandle, SubmitError> {

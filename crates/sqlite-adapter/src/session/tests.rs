@@ -3,8 +3,8 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
-use registry_core::id::QueryId;
 use registry_core::results::{ResultLimits, ResultStore};
+use registry_core::testing::submission;
 use rusqlite::functions::FunctionFlags;
 
 use super::*;
@@ -45,18 +45,7 @@ impl World {
     }
 
     fn submission(&self, sql: &str) -> Submission {
-        let query_id = QueryId::generate();
-        Submission {
-            query_id,
-            request_id: RequestId::generate(),
-            sql: Arc::from(sql),
-            context: registry_core::options::QueryContext::default(),
-            time_limit: Duration::from_secs(600),
-            row_limit: None,
-            tag: String::new(),
-            retry: false,
-            rows: self.store.writer(query_id),
-        }
+        submission(&self.store, sql)
     }
 
     async fn held(&self, sql: &str) -> (SqliteSession, RemoteHandle) {

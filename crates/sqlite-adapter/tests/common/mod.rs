@@ -3,14 +3,14 @@
 #![allow(dead_code, reason = "every test file uses a part of it")]
 
 use std::path::Path;
-use std::sync::Arc;
 use std::time::Duration;
 
 use registry_core::Backend;
 use registry_core::backend::{Progress, Rows, Session, Submission, SubmitError};
 use registry_core::error::ErrorInfo;
-use registry_core::id::{QueryId, RemoteHandle, RequestId};
+use registry_core::id::RemoteHandle;
 use registry_core::results::{ResultLimits, ResultStore, StoredRows};
+use registry_core::testing::submission;
 use serde_json::Value;
 use sqlite_adapter::{SqliteBackend, SqliteConfig, SqliteSource};
 use tempfile::TempDir;
@@ -50,18 +50,7 @@ impl Fixture {
     }
 
     pub(crate) fn submission(&self, sql: &str) -> Submission {
-        let query_id = QueryId::generate();
-        Submission {
-            query_id,
-            request_id: RequestId::generate(),
-            sql: Arc::from(sql),
-            context: registry_core::options::QueryContext::default(),
-            time_limit: Duration::from_secs(600),
-            row_limit: None,
-            tag: String::new(),
-            retry: false,
-            rows: self.store.writer(query_id),
-        }
+        submission(&self.store, sql)
     }
 
     pub(crate) async fn start(&self, sql: &str) -> (Box<dyn Session>, RemoteHandle) {
