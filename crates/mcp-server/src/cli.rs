@@ -47,7 +47,8 @@ pub struct Cli {
 pub enum Command {
     /// Speak MCP on stdin and stdout (the default).
     Serve,
-    /// Run one statement and, once it has ended, print its rows. Ctrl-C cancels it; twice quits at once.
+    /// Run one statement and print its rows: on a terminal once it has ended, into a pipe or a file as they arrive. Ctrl-C
+    /// cancels it; twice quits at once.
     #[command(after_help = exit_code::HELP)]
     Run(RunArgs),
     /// List what every server and command on this state directory runs and ran.

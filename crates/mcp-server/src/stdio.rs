@@ -64,6 +64,19 @@ pub fn stdout_is_terminal() -> bool {
     io::IsTerminal::is_terminal(&io::stdout())
 }
 
+/// Whether what is printed shows nowhere but in a file.
+#[cfg(unix)]
+pub fn stdout_is_file() -> bool {
+    rustix::fs::fstat(io::stdout())
+        .is_ok_and(|stat| rustix::fs::FileType::from_raw_mode(stat.st_mode).is_file())
+}
+
+/// Where that cannot be told, it may show on the terminal.
+#[cfg(not(unix))]
+pub fn stdout_is_file() -> bool {
+    false
+}
+
 /// Whether progress is seen by a person.
 pub fn stderr_is_terminal() -> bool {
     io::IsTerminal::is_terminal(&io::stderr())

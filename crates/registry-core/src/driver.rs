@@ -182,7 +182,7 @@ impl Driver {
             return Ok(Event::NotSent(ErrorInfo::new(ErrorKind::Internal, "stopped before it was sent")));
         }
         let submission = self.submission(&record, retry);
-        self.query.set_row_counter(submission.rows.counter());
+        self.query.set_rows_so_far(submission.rows.so_far());
         Ok(match self.call(EngineCall::Submit, |session| session.submit(submission)).await? {
             Some(Ok(handle)) => {
                 // The engine can be reached and talks to us; whoever asks for the fence later need not wait.
@@ -305,7 +305,7 @@ impl Driver {
         // The rows must survive what the record of their success survives.
         let ceiling = self.record()?.row_ceiling;
         let writer = self.shared.results.writer(self.query.id()).at_most(ceiling).sync_on_finish(true);
-        self.query.set_row_counter(writer.counter());
+        self.query.set_rows_so_far(writer.so_far());
         let Some(session) = &mut self.session else { return Err(End::Detached) };
         let _timed = self.shared.metrics.engine_call(EngineCall::Fetch);
         unless_stopped(&self.shared, session.get().fetch(handle, writer)).await

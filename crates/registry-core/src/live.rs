@@ -1,7 +1,7 @@
 //! The records that somebody in this process cares about right now, and the wake-ups of those who wait for a change.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use tokio::sync::Notify;
@@ -10,6 +10,7 @@ use tracing::Span;
 use crate::id::QueryId;
 use crate::line::Position;
 use crate::record::QueryRecord;
+use crate::results::RowsSoFar;
 use crate::snapshot::LiveFacts;
 
 /// One record as this process last saw it. It lives as long as a driver or a waiter holds it.
@@ -28,7 +29,7 @@ pub(crate) struct LiveQuery {
 /// What the driver knows beyond the record.
 #[derive(Debug, Default)]
 struct Facts {
-    rows_so_far: Option<Arc<AtomicU64>>,
+    rows_so_far: Option<Arc<RowsSoFar>>,
     position: Option<Position>,
 }
 
@@ -100,8 +101,13 @@ impl LiveQuery {
         lock(&self.facts).position = position;
     }
 
-    pub(crate) fn set_row_counter(&self, rows: Arc<AtomicU64>) {
+    pub(crate) fn set_rows_so_far(&self, rows: Arc<RowsSoFar>) {
         lock(&self.facts).rows_so_far = Some(rows);
+    }
+
+    /// What the latest writer of its result tells; `None` before there was one.
+    pub(crate) fn rows_so_far(&self) -> Option<Arc<RowsSoFar>> {
+        lock(&self.facts).rows_so_far.clone()
     }
 
     pub(crate) fn facts(&self) -> LiveFacts {
@@ -110,7 +116,7 @@ impl LiveQuery {
             (facts.rows_so_far.clone(), facts.position.clone())
         };
         LiveFacts {
-            rows_so_far: rows.map_or(0, |rows| rows.load(Ordering::Relaxed)),
+            rows_so_far: rows.map_or(0, |rows| rows.count()),
             queue_position: position.and_then(|position| position.in_line()),
         }
     }

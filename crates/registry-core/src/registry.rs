@@ -1,6 +1,7 @@
 //! The owner of all queries: accepts them, shows them, stops them, forgets them.
 
 mod cancel;
+mod follow;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,6 +33,8 @@ use crate::snapshot::QuerySnapshot;
 use crate::state::Event;
 use crate::state_dir::StateDir;
 use crate::upkeep::{self, Taking};
+
+pub use follow::RowFollower;
 
 pub use crate::config::{OnExit, RegistryConfig, Shutdown, StateLocation};
 pub use crate::outcome::{

@@ -187,7 +187,9 @@ mod tests {
         let now = Timestamp::default();
         let record = QueryRecord::accept(request, "main".to_owned(), engine, owner, now, INTERVAL);
         let query = records.adopt(QueryRecord { status, ..record });
-        query.set_row_counter(Arc::new(rows.into()));
+        let so_far = crate::results::RowsSoFar::default();
+        so_far.count_to(rows);
+        query.set_rows_so_far(Arc::new(so_far));
         query
     }
 

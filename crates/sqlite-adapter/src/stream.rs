@@ -63,6 +63,7 @@ pub(crate) fn rows(
             if push(&mut writer, row, declared.len(), max_row_bytes)? == Flow::Full {
                 break;
             }
+            writer.show_if_awaited()?;
         }
     }
     if !named {

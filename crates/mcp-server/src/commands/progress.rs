@@ -5,6 +5,7 @@ use std::time::Duration;
 use registry_core::QueryRegistry;
 use registry_core::error::RegistryError;
 use registry_core::id::QueryId;
+use tokio::time::{Instant, Interval, interval_at};
 use unicode_width::UnicodeWidthStr;
 
 use super::terminal;
@@ -22,11 +23,25 @@ const REFRESH: Duration = Duration::from_millis(250);
 pub(super) struct ProgressLine {
     shown: bool,
     width: usize,
+    ticks: Interval,
 }
 
 impl ProgressLine {
     pub(super) fn new(shown: bool) -> Self {
-        Self { shown, width: 0 }
+        // A query that ends at once needs no line.
+        Self { shown, width: 0, ticks: interval_at(Instant::now() + REFRESH, REFRESH) }
+    }
+
+    /// The outcome of `end`, with the line meanwhile and no longer.
+    pub(super) async fn only_until<T>(
+        &mut self,
+        registry: &QueryRegistry,
+        id: QueryId,
+        end: impl Future<Output = Result<T, RegistryError>>,
+    ) -> Result<T, RegistryError> {
+        let outcome = self.until(registry, id, end).await;
+        self.clear().await;
+        outcome
     }
 
     /// The outcome of `end`, with the line meanwhile.
@@ -37,22 +52,22 @@ impl ProgressLine {
         end: impl Future<Output = Result<T, RegistryError>>,
     ) -> Result<T, RegistryError> {
         tokio::pin!(end);
-        let mut ticks = tokio::time::interval(REFRESH);
-        // A query that ends at once needs no line.
-        ticks.tick().await;
-        let ended = loop {
+        loop {
             tokio::select! {
-                biased;
-                ended = &mut end => break ended,
-                _ = ticks.tick(), if self.shown => {
+                ended = &mut end => return ended,
+                _ = self.ticks.tick(), if self.shown => {
                     if let Ok(Some(snapshot)) = registry.get_snapshot(id).await {
                         self.show(&words::progress(&snapshot, now())).await;
                     }
                 }
             }
-        };
+        }
+    }
+
+    /// Ends the line for good: from now on something else is written where it may stand.
+    pub(super) async fn give_way(&mut self) {
         self.clear().await;
-        ended
+        self.shown = false;
     }
 
     /// A line that wraps could not be written over.
@@ -64,7 +79,7 @@ impl ProgressLine {
         stdio::redraw(text, padding).await;
     }
 
-    async fn clear(&mut self) {
+    pub(super) async fn clear(&mut self) {
         if self.width > 0 {
             stdio::redraw("", self.width).await;
             stdio::redraw("", 0).await;

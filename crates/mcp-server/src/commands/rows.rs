@@ -4,8 +4,8 @@ use clap::{Args, ValueEnum};
 use registry_core::QueryRegistry;
 use registry_core::clock::seconds;
 use registry_core::id::QueryId;
-use registry_core::registry::QueryPage;
-use registry_core::results::{Row, Truncation};
+use registry_core::registry::RowFollower;
+use registry_core::results::{ColumnMeta, Row, RowsArrived, Truncation};
 use registry_core::snapshot::QuerySnapshot;
 use serde::Serialize;
 
@@ -70,6 +70,8 @@ pub(super) struct Printer {
     as_json: bool,
     hidden: Hidden,
     part: Part,
+    /// Rows are printed as they arrive.
+    streams: bool,
     /// The columns of the terminal, if stdout is one.
     room: Option<usize>,
     table: Option<Table>,
@@ -103,7 +105,9 @@ impl Printer {
         // A file gets the bytes as they are; a terminal must not obey them.
         let hidden = if stdio::stdout_is_terminal() { Hidden::SpelledOut } else { Hidden::Kept };
         let room = terminal::size().map(|(columns, _)| columns);
-        Self { room, ..Self::with(args.format(), args.json, hidden, part) }
+        // A terminal shows how far the query is until it has ended.
+        let streams = !stdio::stdout_is_terminal();
+        Self { room, streams, ..Self::with(args.format(), args.json, hidden, part) }
     }
 
     fn with(format: Format, as_json: bool, hidden: Hidden, part: Part) -> Self {
@@ -113,6 +117,7 @@ impl Printer {
             as_json,
             hidden,
             part,
+            streams: false,
             room,
             table,
             names,
@@ -123,7 +128,33 @@ impl Printer {
         }
     }
 
-    /// Prints the rows of the query, and on stderr how many they were.
+    /// The text of rows that came before the end of the query, if there are any to be printed by now.
+    pub(super) async fn arrived(&mut self, follower: &mut RowFollower) -> Option<String> {
+        let wanted = self.wanted();
+        if !self.streams || wanted == 0 {
+            return None;
+        }
+        let mut ahead = follower.clone();
+        match ahead.next(wanted, PAGE_BYTES).await {
+            Ok(arrived) => {
+                let arrived = arrived.filter(|arrived| self.may_begin(arrived))?;
+                *follower = ahead;
+                Some(self.text(&arrived.columns, &arrived.rows))
+            }
+            Err(error) => {
+                tracing::debug!(%error, "the rows so far cannot be read; they are printed at the end");
+                self.streams = false;
+                None
+            }
+        }
+    }
+
+    /// The rows of its first page decide how wide the columns of a table are.
+    fn may_begin(&self, arrived: &RowsArrived) -> bool {
+        self.format != Format::Table || self.rows > 0 || arrived.is_full
+    }
+
+    /// Prints the rows of the query that are not printed yet, and on stderr how many they were.
     pub(super) async fn print(
         &mut self,
         registry: &QueryRegistry,
@@ -144,13 +175,15 @@ impl Printer {
 
     /// Tells whether there is another page to print.
     async fn print_page(&mut self, registry: &QueryRegistry, id: QueryId) -> Result<bool, Failure> {
-        let wanted = self.part.limit.map_or(PAGE_ROWS, |limit| PAGE_ROWS.min(limit - self.rows));
-        let page = registry.fetch_result(id, self.place(), Some(wanted), PAGE_BYTES).await?;
+        let page = registry.fetch_result(id, self.place(), Some(self.wanted()), PAGE_BYTES).await?;
         (self.kept, self.total, self.truncated) = (page.stored_rows, page.total_rows, page.truncated);
-        let text = self.page(&page);
-        stdio::print(&text).await?;
-        self.rows += page.rows.len() as u64;
-        Ok(page.has_more && !page.rows.is_empty() && self.part.limit.is_none_or(|limit| self.rows < limit))
+        stdio::print(&self.text(&page.columns, &page.rows)).await?;
+        Ok(page.has_more && !page.rows.is_empty() && self.wanted() > 0)
+    }
+
+    /// The rows of the next page.
+    fn wanted(&self) -> u64 {
+        self.part.limit.map_or(PAGE_ROWS, |limit| PAGE_ROWS.min(limit.saturating_sub(self.rows)))
     }
 
     /// The place of the next row.
@@ -158,34 +191,36 @@ impl Printer {
         self.part.offset.saturating_add(self.rows)
     }
 
-    fn page(&mut self, page: &QueryPage) -> String {
+    /// The text of the next rows.
+    fn text(&mut self, columns: &[ColumnMeta], rows: &[Row]) -> String {
         let mut out = String::new();
         if self.rows == 0 {
-            self.begin(&mut out, page);
+            self.begin(&mut out, columns, rows);
         }
         match self.format {
-            Format::Table => out.extend(self.table.as_mut().map(|table| table.rows(&page.rows))),
-            Format::Csv => self.csv_rows(&mut out, &page.rows),
-            Format::Json => self.json_rows(&mut out, &page.rows),
-            Format::Jsonl => self.jsonl_rows(&mut out, &page.rows),
+            Format::Table => out.extend(self.table.as_mut().map(|table| table.rows(rows))),
+            Format::Csv => self.csv_rows(&mut out, rows),
+            Format::Json => self.json_rows(&mut out, rows),
+            Format::Jsonl => self.jsonl_rows(&mut out, rows),
         }
+        self.rows += rows.len() as u64;
         out
     }
 
-    fn begin(&mut self, out: &mut String, page: &QueryPage) {
+    fn begin(&mut self, out: &mut String, columns: &[ColumnMeta], rows: &[Row]) {
         match self.format {
             // A statement without columns has nothing to show.
-            _ if page.columns.is_empty() => {}
+            _ if columns.is_empty() => {}
             Format::Table => {
-                let mut table = Table::fitted(&page.columns, &page.rows, self.room);
+                let mut table = Table::fitted(columns, rows, self.room);
                 out.push_str(&table.header());
                 self.table = Some(table);
             }
             Format::Csv => {
-                csv::write_header(out, page.columns.iter().map(|column| column.name.as_str()), self.hidden);
+                csv::write_header(out, columns.iter().map(|column| column.name.as_str()), self.hidden);
                 out.push('\n');
             }
-            Format::Json | Format::Jsonl => self.names = jsonl::distinct_names(&page.columns),
+            Format::Json | Format::Jsonl => self.names = jsonl::distinct_names(columns),
         }
         if self.format == Format::Json {
             out.push('[');
@@ -273,27 +308,17 @@ impl Printer {
 
 #[cfg(test)]
 mod tests {
-    use registry_core::results::ColumnMeta;
     use serde_json::{Value, json};
 
     use super::*;
 
     fn printed(format: Format, names: &[&str], pages: Vec<Value>) -> String {
         let mut printer = Printer::with(format, false, Hidden::Kept, Part::default());
+        let columns: Vec<_> = names.iter().map(|name| ColumnMeta::new(*name, "TEXT")).collect();
         let mut out = String::new();
         for rows in pages {
-            let page = QueryPage {
-                query_id: QueryId::generate(),
-                columns: names.iter().map(|name| ColumnMeta::new(*name, "TEXT")).collect(),
-                rows: serde_json::from_value(rows).unwrap(),
-                offset: printer.rows,
-                total_rows: None,
-                stored_rows: 0,
-                has_more: false,
-                truncated: None,
-            };
-            out.push_str(&printer.page(&page));
-            printer.rows += page.rows.len() as u64;
+            let rows: Vec<Row> = serde_json::from_value(rows).unwrap();
+            out.push_str(&printer.text(&columns, &rows));
         }
         out.push_str(printer.end());
         out

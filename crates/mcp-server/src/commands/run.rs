@@ -1,16 +1,18 @@
 //! `run "SQL"`: one statement for the person at the keyboard, through the same registry as a tool call.
 
+use std::io;
 use std::path::PathBuf;
 use std::process::ExitCode as ProcessCode;
 use std::time::Duration;
 
 use clap::{ArgGroup, Args};
 use registry_core::QueryRegistry;
+use registry_core::id::QueryId;
 use registry_core::options::{QueryContext, QueryOptions, QueryRequest};
 use registry_core::registry::{RegistryConfig, Shutdown};
 use registry_core::snapshot::{QuerySnapshot, QueryStatus};
 use sql_guard::{Kind, Rule, Verdict};
-use tokio::time::timeout;
+use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use super::exit_code::ExitCode;
 use super::failure::Failure;
@@ -26,6 +28,8 @@ use crate::shutdown::Signals;
 use crate::stdio;
 use crate::words;
 
+/// Rows that arrive are looked for this often.
+const LOOK: Duration = Duration::from_millis(100);
 /// After an interruption, how long the engine's word is waited for.
 const CANCEL_PATIENCE: Duration = Duration::from_secs(10);
 /// Longer than any query may run.
@@ -183,26 +187,80 @@ async fn follow(
     args: &RunArgs,
     signals: &mut Signals,
 ) -> Result<ExitCode, Failure> {
-    let id = snapshot.query_id;
-    let mut line = ProgressLine::new(stdio::stderr_is_terminal());
-    let ended = tokio::select! {
-        ended = line.until(registry, id, registry.wait_for_end(id, AS_LONG_AS_IT_TAKES)) => ended?,
+    let mut printer = Printer::new(args.rows, Part { offset: 0, limit: args.max_rows });
+    let followed = tokio::select! {
+        followed = until_end(registry, snapshot.query_id, &mut printer) => followed?,
         // The terminal shows ^C on the progress line.
         () = signals.next() => {
             return give_up(registry, &snapshot, signals, "\nasync-query-mcp: ", ExitCode::Interrupted).await;
         }
-        () = stdio::until_unread() => {
-            let why = "async-query-mcp: nobody reads the rows; ";
-            return give_up(registry, &snapshot, signals, why, ExitCode::Canceled).await;
+        () = stdio::until_unread() => Followed::Unprinted(io::ErrorKind::BrokenPipe.into()),
+    };
+    let ended = match followed {
+        Followed::Ended(ended) => *ended,
+        Followed::Unprinted(error) => {
+            let (why, code) = unprinted(&error);
+            return give_up(registry, &snapshot, signals, &why, code).await;
         }
     };
     if ended.status != QueryStatus::Succeeded {
         return Err(without_rows(&ended));
     }
-    let mut printer = Printer::new(args.rows, Part { offset: 0, limit: args.max_rows });
     // The query has ended; an interruption only gives up its printing.
     unless_interrupted(signals, printer.print(registry, &ended)).await?;
     Ok(ExitCode::Success)
+}
+
+/// How it went until the query ended.
+enum Followed {
+    Ended(Box<QuerySnapshot>),
+    /// There is nowhere to print to, so the query is for nobody.
+    Unprinted(io::Error),
+}
+
+/// Shows that the query is alive, and prints its rows as they arrive where that is wanted.
+async fn until_end(
+    registry: &QueryRegistry,
+    id: QueryId,
+    printer: &mut Printer,
+) -> Result<Followed, Failure> {
+    let mut line = ProgressLine::new(stdio::stderr_is_terminal());
+    let mut follower = registry.follow_rows(id).await?;
+    let end = registry.wait_for_end(id, AS_LONG_AS_IT_TAKES);
+    tokio::pin!(end);
+    let mut looks = interval(LOOK);
+    looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        let end_or_look = async {
+            tokio::select! {
+                biased;
+                ended = &mut end => ended.map(Some),
+                _ = looks.tick() => Ok(None),
+            }
+        };
+        if let Some(ended) = line.until(registry, id, end_or_look).await? {
+            line.clear().await;
+            return Ok(Followed::Ended(Box::new(ended)));
+        }
+        if let Some(text) = printer.arrived(&mut follower).await {
+            if !stdio::stdout_is_file() {
+                line.give_way().await;
+            }
+            if let Err(error) = stdio::print(&text).await {
+                return Ok(Followed::Unprinted(error));
+            }
+            looks.reset_immediately();
+        }
+    }
+}
+
+fn unprinted(error: &io::Error) -> (String, ExitCode) {
+    match error.kind() {
+        io::ErrorKind::BrokenPipe => {
+            ("async-query-mcp: nobody reads the rows; ".to_owned(), ExitCode::Canceled)
+        }
+        _ => (format!("async-query-mcp: cannot print: {error}; "), ExitCode::Unreachable),
+    }
 }
 
 fn without_rows(ended: &QuerySnapshot) -> Failure {

@@ -109,7 +109,7 @@ pub(super) async fn wait(guest: &Guest, found: Inspection, limit: Duration) -> R
     let id = found.snapshot.query_id;
     if !found.snapshot.status.is_terminal() {
         let end = guest.registry.wait_for_end(id, limit);
-        ProgressLine::new(stdio::stderr_is_terminal()).until(&guest.registry, id, end).await?;
+        ProgressLine::new(stdio::stderr_is_terminal()).only_until(&guest.registry, id, end).await?;
     }
     guest.again(id).await
 }

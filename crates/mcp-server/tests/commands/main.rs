@@ -1,6 +1,7 @@
 //! The commands beside running servers: real processes on one state directory.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on says so and stops")]
 
+mod arrivals;
 mod cancel;
 mod context;
 mod list;

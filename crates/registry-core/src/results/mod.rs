@@ -10,6 +10,7 @@ mod cell;
 mod files;
 mod index;
 mod reader;
+mod so_far;
 mod spool;
 mod store;
 #[cfg(test)]
@@ -21,6 +22,7 @@ use serde::{Deserialize, Serialize};
 pub use abridge::CutCell;
 pub use cell::Cell;
 pub use reader::{Row, RowReader, StoredPage};
+pub use so_far::{RowsArrived, RowsSoFar};
 pub(crate) use spool::Evictor;
 pub use store::{ResultLimits, ResultStore};
 pub use writer::{Flow, ResultWriter};

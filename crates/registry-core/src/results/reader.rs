@@ -10,7 +10,7 @@ use super::files::{self, ResultFiles};
 use super::index::{Index, damaged};
 use super::{ResultStoreError, STRIDE};
 
-const READ_BUFFER: usize = 64 * 1024;
+pub(super) const READ_BUFFER: usize = 64 * 1024;
 
 /// One row as JSON values, in the order of the columns.
 pub type Row = Vec<serde_json::Value>;
@@ -76,7 +76,7 @@ pub(super) fn page(
     Ok(page)
 }
 
-fn parse(line: &[u8], columns: u64) -> Result<Row, ResultStoreError> {
+pub(super) fn parse(line: &[u8], columns: u64) -> Result<Row, ResultStoreError> {
     let row: Row = serde_json::from_slice(line).map_err(|_| no_row())?;
     if row.len() as u64 == columns { Ok(row) } else { Err(no_row()) }
 }

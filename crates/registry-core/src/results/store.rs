@@ -8,6 +8,7 @@ use std::sync::Arc;
 use super::ResultStoreError;
 use super::files::{self, ResultFiles};
 use super::reader::{self, RowReader, StoredPage};
+use super::so_far::{self, RowsArrived, RowsSoFar};
 use super::spool::{Evictor, Spool};
 use super::writer::ResultWriter;
 use crate::id::QueryId;
@@ -88,6 +89,19 @@ impl ResultStore {
         cell_chars: u64,
     ) -> Result<StoredPage, ResultStoreError> {
         reader::page(&self.files(id), offset, limit, max_bytes, cell_chars)
+    }
+
+    /// Rows of a result that is still written, from byte `start` on: up to `limit` whole ones that take no more than
+    /// `max_bytes` on disk, but one at least; `None` while there is none.
+    pub(crate) fn arrived(
+        &self,
+        id: QueryId,
+        so_far: &RowsSoFar,
+        start: u64,
+        limit: u64,
+        max_bytes: u64,
+    ) -> Result<Option<RowsArrived>, ResultStoreError> {
+        so_far::arrived(&self.files(id), so_far, start, limit, max_bytes)
     }
 
     /// A reader that starts at row `offset`.

@@ -4,13 +4,13 @@ use std::fmt;
 use std::fs::File;
 use std::io::{self, Write};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use uuid::Uuid;
 
 use super::cell::write_row;
 use super::files::{self, ResultFiles};
 use super::index::{IndexWriter, Summary, Token};
+use super::so_far::RowsSoFar;
 use super::spool::{Allowance, Spool};
 use super::{Cell, ColumnMeta, ResultLimits, ResultStoreError, STRIDE, StoredRows, Truncation};
 
@@ -30,7 +30,7 @@ pub struct ResultWriter {
     ceiling: Option<u64>,
     columns: Vec<ColumnMeta>,
     output: Option<Output>,
-    rows: Arc<AtomicU64>,
+    so_far: Arc<RowsSoFar>,
     truncated: Option<Truncation>,
     failed: Option<ResultStoreError>,
 }
@@ -55,7 +55,7 @@ impl ResultWriter {
             ceiling: None,
             columns: Vec::new(),
             output: None,
-            rows: Arc::default(),
+            so_far: Arc::default(),
             truncated: None,
             failed: None,
         }
@@ -83,8 +83,9 @@ impl ResultWriter {
             if writer.output.is_some() {
                 return Err(ResultStoreError::Io("the columns of a result are named only once".to_owned()));
             }
-            writer.columns = columns;
             writer.output = Some(Output::create(&writer.files, &writer.spool)?);
+            writer.so_far.name_columns(&columns);
+            writer.columns = columns;
             Ok(())
         })
     }
@@ -94,15 +95,30 @@ impl ResultWriter {
         self.guarded(|writer| writer.try_push(row))
     }
 
+    /// Shows the rows so far to those who follow the result. Another attempt at it has to write the same ones again.
+    pub fn show(&mut self) -> Result<(), ResultStoreError> {
+        self.guarded(|writer| {
+            let Some(output) = &mut writer.output else { return Ok(()) };
+            output.flush()?;
+            writer.so_far.show_to(output.bytes);
+            Ok(())
+        })
+    }
+
+    /// As [`ResultWriter::show`], if somebody waits for it; cheap enough for every row.
+    pub fn show_if_awaited(&mut self) -> Result<(), ResultStoreError> {
+        if self.so_far.take_awaited() { self.show() } else { Ok(()) }
+    }
+
     /// Completes the files. `total_rows` is the engine's own number, where it has one that differs from what it
     /// delivered; a result that was not cut short has as many rows as were stored.
     pub fn finish(mut self, total_rows: Option<u64>) -> Result<StoredRows, ResultStoreError> {
         self.guarded(|writer| writer.try_finish(total_rows))
     }
 
-    /// Counts the rows stored so far; readable while the writer is busy.
-    pub fn counter(&self) -> Arc<AtomicU64> {
-        Arc::clone(&self.rows)
+    /// What can be told of the result while the writer is busy.
+    pub fn so_far(&self) -> Arc<RowsSoFar> {
+        Arc::clone(&self.so_far)
     }
 
     /// Lets nothing follow a failure: half a row may be on disk, and a gap must not be taken for a result.
@@ -130,7 +146,7 @@ impl ResultWriter {
         if self.truncated.is_some() {
             return Ok(Flow::Full);
         }
-        self.rows.store(output.row_count, Ordering::Relaxed);
+        self.so_far.count_to(output.row_count);
         Ok(Flow::More)
     }
 
@@ -178,7 +194,7 @@ impl fmt::Debug for ResultWriter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ResultWriter")
             .field("file", &self.files.rows)
-            .field("rows", &self.rows)
+            .field("so_far", &self.so_far)
             .field("truncated", &self.truncated)
             .finish_non_exhaustive()
     }

@@ -161,10 +161,12 @@ fn decode(parcel: &Parcel, columns: &[Column], writer: &mut ResultWriter) -> Res
     if parcel.rows.is_empty() {
         return Ok(Decoded::All(0));
     }
-    match parcel.format {
-        Format::Json => store_rows(&parcel.rows, columns, writer),
-        Format::Arrow => store_batches(&parcel.rows, columns, writer),
-    }
+    let decoded = match parcel.format {
+        Format::Json => store_rows(&parcel.rows, columns, writer)?,
+        Format::Arrow => store_batches(&parcel.rows, columns, writer)?,
+    };
+    writer.show().map_err(DecodeError::Store)?;
+    Ok(decoded)
 }
 
 /// Decoding and writing are work for a thread that may block.

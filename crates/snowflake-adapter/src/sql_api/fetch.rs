@@ -106,7 +106,11 @@ impl Parts<'_> {
         let columns = Arc::clone(&self.columns);
         let work = move || {
             let mut rows = rows;
-            let decoded = store_rows(&body, &columns, &mut rows);
+            let mut decoded = store_rows(&body, &columns, &mut rows);
+            if matches!(decoded, Ok(Decoded::All(count)) if count == info.row_count) {
+                let shown = rows.show().map_err(DecodeError::Store);
+                decoded = shown.and(decoded);
+            }
             (decoded, rows)
         };
         let (decoded, rows) = blocking(work).await?;

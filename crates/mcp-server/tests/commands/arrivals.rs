@@ -1,0 +1,101 @@
+//! Rows that `run` prints before the statement has ended.
+
+use std::io::{BufRead, BufReader, Lines};
+use std::process::{Child, ChildStdout, Stdio};
+
+use support::fake_snowflake::FakeSnowflake;
+use support::fake_snowflake::faults::{Fault, Misbehaviour};
+use support::fake_snowflake::options::Options;
+
+use crate::orphans::{CONNECTION, variables};
+use crate::{Ran, State};
+
+/// Never ends, and produces rows all the time.
+const COUNTING: &str = "with recursive n(i) as (select 1 union all select i + 1 from n) select i from n";
+
+/// A `run` whose rows go into a pipe.
+struct Run {
+    process: Child,
+    rows: Lines<BufReader<ChildStdout>>,
+}
+
+impl Run {
+    fn of(state: &State, arguments: &[&str]) -> Self {
+        let mut command = state.command(arguments);
+        let mut process = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let rows = BufReader::new(process.stdout.take().unwrap()).lines();
+        Self { process, rows }
+    }
+
+    fn lines(&mut self, count: usize) -> Vec<String> {
+        self.rows.by_ref().take(count).map(Result::unwrap).collect()
+    }
+
+    /// What it leaves when nobody reads on.
+    fn unread(self) -> Ran {
+        drop(self.rows);
+        Ran::of(&self.process.wait_with_output().unwrap())
+    }
+}
+
+#[test]
+fn rows_go_into_a_pipe_while_the_statement_runs() {
+    for (format, head) in [
+        ("csv", ["i", "1", "2"]),
+        ("jsonl", [r#"{"i":1}"#, r#"{"i":2}"#, r#"{"i":3}"#]),
+        ("json", ["[", r#"{"i":1},"#, r#"{"i":2},"#]),
+        // As wide as its first page of 2,000 rows asks for.
+        ("table", ["   i", "────", "   1"]),
+    ] {
+        let state = State::new();
+        let mut run = Run::of(&state, &["run", COUNTING, "--format", format]);
+        assert_eq!(run.lines(3), head, "{format}");
+        let left = run.unread();
+        assert_eq!(left.code, 4, "{format}: {left:?}");
+        assert!(left.err.contains("nobody reads the rows; canceling query"), "{format}: {left:?}");
+        assert_eq!(state.listed(&[])[0]["status"], "canceled", "{format}");
+    }
+}
+
+#[test]
+fn no_more_rows_than_wanted_are_printed_on_the_way() {
+    let state = State::new();
+    let mut run =
+        Run::of(&state, &["run", COUNTING, "--format", "csv", "--max-rows", "3", "--timeout", "2s"]);
+    let rows: Vec<_> = run.rows.by_ref().map(Result::unwrap).collect();
+    assert_eq!(rows, ["i", "1", "2", "3"]);
+    assert_eq!(run.unread().code, 5);
+}
+
+#[test]
+fn a_failure_after_some_rows_is_told_behind_them() {
+    // Each row takes its time, and the fortieth is a number that there is not.
+    let sql = "with recursive n(i) as (select 1 union all select i + 1 from n where i < 40) \
+        select i, (with recursive m(j) as (select i union all select j + 1 from m where j < 200000) \
+        select count(*) from m), abs(-9223372036854775768 - i) from n";
+    let ran = Ran::of(&State::new().command(&["run", sql, "--format", "csv"]).output().unwrap());
+    assert!(ran.out.contains("\n1,200000,9223372036854775769\n"), "{ran:?}");
+    assert_eq!(ran.code, 1, "{ran:?}");
+    assert!(ran.err.contains("integer overflow"), "{ran:?}");
+}
+
+#[test]
+fn the_rows_of_a_part_are_printed_while_the_next_one_is_fetched() {
+    // The first partition comes with the status, and the first rows of the other protocol with its answer.
+    for (api, endpoint, rows) in [("sql", "fetch", 200), ("driver", "chunk", 100)] {
+        let options =
+            Options { partition_rows: 200, inline_rows: 100, chunk_rows: 100, ..Options::default() };
+        let service = FakeSnowflake::start_blocking(options).unwrap();
+        service.faults.add(Fault::once(endpoint, Misbehaviour::HalfOpen).times(99));
+        let mut state = State::new();
+        state.variables = variables(&service, api, &state);
+        let sql = "select seq4() as n from table(generator(rowcount => 1000))";
+        let mut run = Run::of(&state, &[&CONNECTION[..], &["run", sql, "--format", "csv"]].concat());
+        let lines = run.lines(rows + 1);
+        let last = (rows - 1).to_string();
+        assert_eq!((lines[0].as_str(), &lines[rows]), ("N", &last), "{api}");
+        assert_eq!(state.listed(&[])[0]["status"], "running", "{api}");
+        run.process.kill().unwrap();
+        run.process.wait().unwrap();
+    }
+}
