@@ -10,6 +10,11 @@ use support::fake_snowflake::options::Options;
 use crate::orphans::{CONNECTION, variables};
 use crate::{Ran, State};
 
+/// Rows that each take their time; the last one is wider than the others.
+const SLOW: &str = "with recursive n(i) as (select 1 union all select i + 1 from n where i < 40) \
+    select i, (with recursive m(j) as (select i union all select j + 1 from m where j < 200000) \
+    select count(*) from m) as c, case when i = 40 then 'the widest' end as t from n";
+
 /// Never ends, and produces rows all the time.
 const COUNTING: &str = "with recursive n(i) as (select 1 union all select i + 1 from n) select i from n";
 
@@ -65,6 +70,14 @@ fn no_more_rows_than_wanted_are_printed_on_the_way() {
     let rows: Vec<_> = run.rows.by_ref().map(Result::unwrap).collect();
     assert_eq!(rows, ["i", "1", "2", "3"]);
     assert_eq!(run.unread().code, 5);
+}
+
+#[test]
+fn a_table_is_as_wide_as_its_widest_row_however_slowly_that_comes() {
+    let ran = State::new().run(&["run", SLOW]);
+    let lines: Vec<_> = ran.out.lines().collect();
+    assert_eq!((lines.len(), lines[41].trim()), (42, "40  199961  the widest"), "{ran:?}");
+    assert_eq!(lines[1].chars().count(), lines[41].chars().count(), "{ran:?}");
 }
 
 #[test]
