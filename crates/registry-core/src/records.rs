@@ -311,7 +311,7 @@ fn log_transition(before: &QueryRecord, after: &QueryRecord) {
         (None, Some(error)) if !after.is_terminal() => {
             tracing::warn!(reason = error.message, "the engine cannot be reached; it is tried again");
         }
-        (Some(_), None) => tracing::info!("the engine is reached again"),
+        (Some(_), None) if !after.is_terminal() => tracing::info!("the engine is reached again"),
         _ => {}
     }
     if before.status == after.status {
