@@ -1,5 +1,6 @@
 //! `cancel ID...`: stops queries, wherever they run, and tells what the engine said of each.
 
+use std::collections::HashSet;
 use std::process::ExitCode as ProcessCode;
 use std::time::Duration;
 
@@ -8,16 +9,14 @@ use registry_core::QueryRegistry;
 use registry_core::error::RegistryError;
 use registry_core::id::QueryId;
 use registry_core::inspection::Inspection;
-use registry_core::journal::ListFilter;
 use registry_core::registry::{CancelReason, Canceled};
-use registry_core::snapshot::QueryStatus;
 use serde::Serialize;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
 use super::exit_code::ExitCode;
 use super::failure::Failure;
-use super::guest::Guest;
+use super::guest::{Guest, UNFINISHED};
 use super::json;
 use crate::answer::QueryFacts;
 use crate::call::now;
@@ -110,12 +109,10 @@ async fn stop(guest: &Guest, args: &CancelArgs) -> Result<ExitCode, Failure> {
 }
 
 async fn unfinished(guest: &Guest) -> Result<Vec<(String, Result<QueryId, Failure>)>, Failure> {
-    let mut found = Vec::new();
-    for status in [QueryStatus::Running, QueryStatus::Pending] {
-        found.extend(guest.registry.inspect(ListFilter { status: Some(status), limit: None }).await?);
-    }
-    let id = |one: Inspection| one.snapshot.query_id;
-    Ok(found.into_iter().map(id).map(|id| (id.to_string(), Ok(id))).collect())
+    let found = guest.in_states(&UNFINISHED, None).await?;
+    let mut seen = HashSet::new();
+    let ids = found.into_iter().map(|one| one.snapshot.query_id).filter(|id| seen.insert(*id));
+    Ok(ids.map(|id| (id.to_string(), Ok(id))).collect())
 }
 
 /// All at once, told in the order they were named.

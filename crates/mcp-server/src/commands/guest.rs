@@ -8,6 +8,7 @@ use registry_core::id::QueryId;
 use registry_core::inspection::Inspection;
 use registry_core::journal::ListFilter;
 use registry_core::registry::{RegistryConfig, Shutdown, StateLocation};
+use registry_core::snapshot::QueryStatus;
 use registry_core::state_dir::StateDir;
 use registry_core::{Backend, QueryRegistry};
 use tokio::time::timeout;
@@ -18,6 +19,8 @@ use crate::config::Config;
 use crate::policy::Mode;
 use crate::visible::visible;
 
+/// The states of a query that has not ended.
+pub(super) const UNFINISHED: [QueryStatus; 2] = [QueryStatus::Pending, QueryStatus::Running];
 /// Words for the newest query.
 const NEWEST: [&str; 2] = ["@last", "last"];
 /// Candidates named for an ambiguous id.
@@ -94,6 +97,21 @@ impl Guest {
             1 => Ok(found.remove(0)),
             _ => Err(ambiguous(name, &found)),
         }
+    }
+
+    /// The queries of these states, and no more of each ended one than `limit`. A query that changes its state meanwhile
+    /// may be among them twice, and never not at all: they are looked for in the order of its life.
+    pub(super) async fn in_states(
+        &self,
+        states: &[QueryStatus],
+        limit: Option<usize>,
+    ) -> Result<Vec<Inspection>, Failure> {
+        let mut found = Vec::new();
+        for status in QueryStatus::ALL.into_iter().filter(|status| states.contains(status)) {
+            let limit = limit.filter(|_| status.is_terminal());
+            found.extend(self.registry.inspect(ListFilter { status: Some(status), limit }).await?);
+        }
+        Ok(found)
     }
 
     /// The same query as it is now.

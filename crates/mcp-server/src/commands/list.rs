@@ -15,7 +15,7 @@ use serde::Serialize;
 
 use super::exit_code::ExitCode;
 use super::failure::Failure;
-use super::guest::Guest;
+use super::guest::{Guest, UNFINISHED};
 use super::terminal::{self, ColorArgs};
 use super::{json, unless_interrupted};
 use crate::call::now;
@@ -95,12 +95,8 @@ impl Found {
             [] => guest.registry.inspect(ListFilter { status: None, limit }).await?,
             _ => Vec::new(),
         };
-        let unfinished = [QueryStatus::Pending, QueryStatus::Running];
-        let asked = if args.status.is_empty() { &unfinished[..] } else { &args.status };
-        for &status in asked {
-            let limit = limit.filter(|_| status.is_terminal());
-            queries.extend(guest.registry.inspect(ListFilter { status: Some(status), limit }).await?);
-        }
+        let asked = if args.status.is_empty() { &UNFINISHED[..] } else { &args.status };
+        queries.extend(guest.in_states(asked, limit).await?);
         Ok(Self::newest_first(queries, limit))
     }
 
