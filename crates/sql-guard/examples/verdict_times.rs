@@ -1,6 +1,6 @@
 //! How long a verdict takes: over the corpus, and over texts made to be slow.
 //!
-//! `cargo run --release -p sql-guard --example measure`; fails if a bound is not kept.
+//! `cargo run --release -p sql-guard --example verdict_times`; fails if a bound is not kept.
 #![allow(clippy::print_stdout, clippy::panic)]
 
 use std::time::{Duration, Instant};

@@ -44,7 +44,7 @@
 //! - `cargo test -p sql-guard`: a corpus of judged statements (`tests/corpus`), and a few seconds of random changes to
 //!   it against a second reader that knows nothing of this one.
 //! - `GUARD_FUZZ_SECONDS=600 cargo test --release -p sql-guard --test fuzz -- --nocapture`: the same for longer.
-//! - `cargo run --release -p sql-guard --example measure`: how long verdicts take, over the corpus and hostile texts.
+//! - `cargo run --release -p sql-guard --example verdict_times`: how long verdicts take, over the corpus and hostile texts.
 //! - `cargo mutants -p sql-guard --timeout 20 -j 2`: changes the code in some 700 ways, and none may go unnoticed by the
 //!   tests that `.cargo/mutants.toml` names. A change after which the guard never ends counts as noticed.
 

@@ -1,4 +1,4 @@
-//! Measures what the crate promises: `cargo run --release -p sqlite-adapter --example measure -- open`.
+//! Measures what the crate promises: `cargo run --release -p sqlite-adapter --example engine_times -- open`.
 //!
 //! One measure a process, named on the command line, so that the memory told is that of the one: `open`, `cancel`,
 //! `steps`, `stream`, `sort`, `parallel`, `wide`.
