@@ -305,7 +305,7 @@ impl Driver {
         // The rows must survive what the record of their success survives.
         let ceiling = self.record()?.row_ceiling;
         let writer = self.shared.results.writer(self.query.id()).at_most(ceiling).sync_on_finish(true);
-        self.query.set_rows_so_far(writer.so_far());
+        self.query.begin_fetch(writer.so_far());
         let Some(session) = &mut self.session else { return Err(End::Detached) };
         let _timed = self.shared.metrics.engine_call(EngineCall::Fetch);
         unless_stopped(&self.shared, session.get().fetch(handle, writer)).await

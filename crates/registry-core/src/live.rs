@@ -30,6 +30,7 @@ pub(crate) struct LiveQuery {
 #[derive(Debug, Default)]
 struct Facts {
     rows_so_far: Option<Arc<RowsSoFar>>,
+    is_fetching: bool,
     position: Option<Position>,
 }
 
@@ -103,6 +104,16 @@ impl LiveQuery {
 
     pub(crate) fn set_rows_so_far(&self, rows: Arc<RowsSoFar>) {
         lock(&self.facts).rows_so_far = Some(rows);
+    }
+
+    /// From now on the statement has succeeded at its engine, and its rows are on their way.
+    pub(crate) fn begin_fetch(&self, rows: Arc<RowsSoFar>) {
+        let mut facts = lock(&self.facts);
+        (facts.rows_so_far, facts.is_fetching) = (Some(rows), true);
+    }
+
+    pub(crate) fn is_fetching(&self) -> bool {
+        lock(&self.facts).is_fetching
     }
 
     /// What the latest writer of its result tells; `None` before there was one.

@@ -9,7 +9,7 @@ use clap::{ArgGroup, Args};
 use registry_core::QueryRegistry;
 use registry_core::id::QueryId;
 use registry_core::options::{QueryContext, QueryOptions, QueryRequest};
-use registry_core::registry::{RegistryConfig, Shutdown};
+use registry_core::registry::{RegistryConfig, RowFollower, Shutdown};
 use registry_core::snapshot::{QuerySnapshot, QueryStatus};
 use sql_guard::{Kind, Rule, Verdict};
 use tokio::time::{MissedTickBehavior, interval, timeout};
@@ -188,20 +188,16 @@ async fn follow(
     signals: &mut Signals,
 ) -> Result<ExitCode, Failure> {
     let mut printer = Printer::new(args.rows, Part { offset: 0, limit: args.max_rows });
+    let mut follower = registry.follow_rows(snapshot.query_id).await?;
     let followed = tokio::select! {
-        followed = until_end(registry, snapshot.query_id, &mut printer) => followed?,
-        // The terminal shows ^C on the progress line.
-        () = signals.next() => {
-            return give_up(registry, &snapshot, signals, "\nasync-query-mcp: ", ExitCode::Interrupted).await;
-        }
-        () = stdio::until_unread() => Followed::Unprinted(io::ErrorKind::BrokenPipe.into()),
+        followed = until_end(registry, snapshot.query_id, &mut follower, &mut printer) => followed?,
+        () = signals.next() => Err(Leave::Interrupted),
+        () = stdio::until_unread() => Err(Leave::Unprinted(io::ErrorKind::BrokenPipe.into())),
     };
     let ended = match followed {
-        Followed::Ended(ended) => *ended,
-        Followed::Unprinted(error) => {
-            let (why, code) = unprinted(&error);
-            return give_up(registry, &snapshot, signals, &why, code).await;
-        }
+        Ok(ended) => ended,
+        Err(leave) if follower.is_fetching() => return Err(leave.after_success().await),
+        Err(leave) => return give_up(registry, &snapshot, signals, leave).await,
     };
     if ended.status != QueryStatus::Succeeded {
         return Err(without_rows(&ended));
@@ -211,21 +207,56 @@ async fn follow(
     Ok(ExitCode::Success)
 }
 
-/// How it went until the query ended.
-enum Followed {
-    Ended(Box<QuerySnapshot>),
+/// Why a query that has not ended is left.
+enum Leave {
+    Interrupted,
     /// There is nowhere to print to, so the query is for nobody.
     Unprinted(io::Error),
+}
+
+impl Leave {
+    /// How a line about it begins.
+    fn why(&self) -> String {
+        match self {
+            // The terminal shows ^C on the progress line.
+            Self::Interrupted => "\nasync-query-mcp: ".to_owned(),
+            Self::Unprinted(error) if error.kind() == io::ErrorKind::BrokenPipe => {
+                "async-query-mcp: nobody reads the rows; ".to_owned()
+            }
+            Self::Unprinted(error) => format!("async-query-mcp: cannot print: {error}; "),
+        }
+    }
+
+    fn code(&self) -> ExitCode {
+        match self {
+            Self::Interrupted => ExitCode::Interrupted,
+            Self::Unprinted(error) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::Canceled,
+            Self::Unprinted(_) => ExitCode::Unreachable,
+        }
+    }
+
+    /// Only rows were still on their way, so there is nothing to stop.
+    async fn after_success(self) -> Failure {
+        match self {
+            Self::Unprinted(error) => error.into(),
+            Self::Interrupted => {
+                let said =
+                    format!("{}the statement has succeeded; not all of its rows are here\n", self.why());
+                stdio::tell(&said).await;
+                Failure::silent(ExitCode::Interrupted)
+            }
+        }
+    }
 }
 
 /// Shows that the query is alive, and prints its rows as they arrive where that is wanted.
 async fn until_end(
     registry: &QueryRegistry,
     id: QueryId,
+    follower: &mut RowFollower,
     printer: &mut Printer,
-) -> Result<Followed, Failure> {
+) -> Result<Result<QuerySnapshot, Leave>, Failure> {
     let mut line = ProgressLine::new(stdio::stderr_is_terminal());
-    let mut follower = registry.follow_rows(id).await?;
     let end = registry.wait_for_end(id, AS_LONG_AS_IT_TAKES);
     tokio::pin!(end);
     let mut looks = interval(LOOK);
@@ -240,26 +271,17 @@ async fn until_end(
         };
         if let Some(ended) = line.until(registry, id, end_or_look).await? {
             line.clear().await;
-            return Ok(Followed::Ended(Box::new(ended)));
+            return Ok(Ok(ended));
         }
-        if let Some(text) = printer.arrived(&mut follower).await {
+        if let Some(text) = printer.arrived(follower).await {
             if !stdio::stdout_is_file() {
                 line.give_way().await;
             }
             if let Err(error) = stdio::print(&text).await {
-                return Ok(Followed::Unprinted(error));
+                return Ok(Err(Leave::Unprinted(error)));
             }
             looks.reset_immediately();
         }
-    }
-}
-
-fn unprinted(error: &io::Error) -> (String, ExitCode) {
-    match error.kind() {
-        io::ErrorKind::BrokenPipe => {
-            ("async-query-mcp: nobody reads the rows; ".to_owned(), ExitCode::Canceled)
-        }
-        _ => (format!("async-query-mcp: cannot print: {error}; "), ExitCode::Unreachable),
     }
 }
 
@@ -275,11 +297,10 @@ async fn give_up(
     registry: &QueryRegistry,
     snapshot: &QuerySnapshot,
     signals: &mut Signals,
-    why: &str,
-    code: ExitCode,
+    leave: Leave,
 ) -> Result<ExitCode, Failure> {
     let id = snapshot.query_id;
-    stdio::tell(&format!("{why}canceling query {id}; Ctrl-C again quits at once\n")).await;
+    stdio::tell(&format!("{}canceling query {id}; Ctrl-C again quits at once\n", leave.why())).await;
     let said = tokio::select! {
         canceled = registry.cancel(id, CANCEL_PATIENCE) => {
             let canceled = canceled?;
@@ -288,5 +309,5 @@ async fn give_up(
         () = signals.next() => format!("query {id} may still be running at the engine"),
     };
     stdio::tell(&format!("async-query-mcp: {said}\n")).await;
-    Err(Failure::silent(code))
+    Err(Failure::silent(leave.code()))
 }

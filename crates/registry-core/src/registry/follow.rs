@@ -28,6 +28,11 @@ impl QueryRegistry {
 }
 
 impl RowFollower {
+    /// The statement has succeeded at its engine, and nothing but rows is still on its way.
+    pub fn is_fetching(&self) -> bool {
+        self.query.is_fetching()
+    }
+
     /// The next rows: up to `limit` of them that take no more than `max_bytes` on disk, but one at least; `None` while
     /// there is none.
     pub async fn next(&mut self, limit: u64, max_bytes: u64) -> Result<Option<RowsArrived>> {
