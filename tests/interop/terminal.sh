@@ -27,6 +27,7 @@ done
 port=$(sed 's/.*://' "$directory/address")
 
 endless='with recursive n(i) as (select 1 union all select i + 1 from n) select count(*) from n'
+counting='with recursive n(i) as (select 1 union all select i + 1 from n) select i from n'
 cat >"$directory/environment" <<END
 PS1='ready> '
 unset PROMPT_COMMAND NO_COLOR RUST_LOG
@@ -39,6 +40,7 @@ export SNOWFLAKE_CONNECTIONS_BAD_ACCOUNT=acme-test SNOWFLAKE_CONNECTIONS_BAD_USE
 export SNOWFLAKE_CONNECTIONS_BAD_HOST=127.0.0.1 SNOWFLAKE_CONNECTIONS_BAD_PORT=1
 export SNOWFLAKE_CONNECTIONS_BAD_PROTOCOL=http SNOWFLAKE_CONNECTIONS_BAD_PASSWORD=password
 endless='$endless'
+counting='$counting'
 q() { '$binary' "\$@"; }
 END
 # shellcheck source=/dev/null
@@ -95,6 +97,14 @@ until_shown 'the progress line later' '^running: [4-8](\.[0-9])? s'
 [ "$(lines_with '^running')" = 1 ] || fail 'the progress line is not written over itself'
 until_shown 'the end by the time limit' '^code 5$'
 shows_not 'a progress line that is cleared' '^running'
+
+# Rows that go through a pipe are not mixed with that line, and a reader that has enough stops the statement.
+clear_screen
+type_in 'q run "$counting" --format csv | head -3; echo "code ${PIPESTATUS[0]}"'
+until_shown 'a row of a statement without end' '^2$'
+until_shown 'why it is canceled' '^async-query-mcp: nobody reads the rows; canceling'
+until_shown 'the end by its reader' '^code 4$'
+shows_not 'a progress line beside rows' '^running'
 
 # An engine out of reach is told on that line, and by no line of a log.
 clear_screen
