@@ -1,7 +1,7 @@
 //! Rows that `run` prints before the statement has ended.
 
 use std::io::{BufRead, BufReader, Lines};
-use std::process::{Child, ChildStdout, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
 
 use support::fake_snowflake::FakeSnowflake;
 use support::fake_snowflake::faults::{Fault, Misbehaviour};
@@ -40,6 +40,16 @@ impl Run {
     fn unread(self) -> Ran {
         drop(self.rows);
         Ran::of(&self.process.wait_with_output().unwrap())
+    }
+
+    /// What it leaves when it is interrupted.
+    fn interrupted(self) -> Ran {
+        let interrupt = Command::new("kill").args(["-INT", &self.process.id().to_string()]).status();
+        assert!(interrupt.unwrap().success());
+        // Its rows can be read until then.
+        let left = Ran::of(&self.process.wait_with_output().unwrap());
+        drop(self.rows);
+        left
     }
 }
 
@@ -92,18 +102,28 @@ fn a_failure_after_some_rows_is_told_behind_them() {
     assert!(ran.err.contains("integer overflow"), "{ran:?}");
 }
 
+/// A service that gives the first `rows` of a result and then falls silent: in one protocol they come with the status, in
+/// the other one with the answer before the chunks.
+fn falling_silent(api: &str) -> (FakeSnowflake, State, usize) {
+    let (endpoint, rows) = if api == "sql" { ("fetch", 200) } else { ("chunk", 100) };
+    let options = Options { partition_rows: 200, inline_rows: 100, chunk_rows: 100, ..Options::default() };
+    let service = FakeSnowflake::start_blocking(options).unwrap();
+    service.faults.add(Fault::once(endpoint, Misbehaviour::HalfOpen).times(99));
+    let mut state = State::new();
+    state.variables = variables(&service, api, &state);
+    (service, state, rows)
+}
+
+fn thousand_rows(state: &State) -> Run {
+    let sql = "select seq4() as n from table(generator(rowcount => 1000))";
+    Run::of(state, &[&CONNECTION[..], &["run", sql, "--format", "csv"]].concat())
+}
+
 #[test]
 fn the_rows_of_a_part_are_printed_while_the_next_one_is_fetched() {
-    // The first partition comes with the status, and the first rows of the other protocol with its answer.
-    for (api, endpoint, rows) in [("sql", "fetch", 200), ("driver", "chunk", 100)] {
-        let options =
-            Options { partition_rows: 200, inline_rows: 100, chunk_rows: 100, ..Options::default() };
-        let service = FakeSnowflake::start_blocking(options).unwrap();
-        service.faults.add(Fault::once(endpoint, Misbehaviour::HalfOpen).times(99));
-        let mut state = State::new();
-        state.variables = variables(&service, api, &state);
-        let sql = "select seq4() as n from table(generator(rowcount => 1000))";
-        let mut run = Run::of(&state, &[&CONNECTION[..], &["run", sql, "--format", "csv"]].concat());
+    for api in ["sql", "driver"] {
+        let (_service, state, rows) = falling_silent(api);
+        let mut run = thousand_rows(&state);
         let lines = run.lines(rows + 1);
         let last = (rows - 1).to_string();
         assert_eq!((lines[0].as_str(), &lines[rows]), ("N", &last), "{api}");
@@ -111,5 +131,21 @@ fn the_rows_of_a_part_are_printed_while_the_next_one_is_fetched() {
         // The statement has succeeded, so there is nothing to cancel.
         let left = run.unread();
         assert!(left.code == 0 && !left.err.contains("cancel"), "{api}: {left:?}");
+    }
+}
+
+#[test]
+#[cfg(unix)]
+fn an_interruption_while_rows_are_fetched_tells_that_the_statement_has_succeeded() {
+    for api in ["sql", "driver"] {
+        let (_service, state, rows) = falling_silent(api);
+        let mut run = thousand_rows(&state);
+        run.lines(rows + 1);
+        let left = run.interrupted();
+        assert_eq!(left.code, 130, "{api}: {left:?}");
+        assert!(
+            left.err.contains("the statement has succeeded; not all of its rows are here"),
+            "{api}: {left:?}"
+        );
     }
 }
