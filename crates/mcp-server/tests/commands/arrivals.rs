@@ -1,7 +1,7 @@
 //! Rows that `run` prints before the statement has ended.
 
 use std::io::{BufRead, BufReader, Lines};
-use std::process::{Child, ChildStdout, Command, Stdio};
+use std::process::{Child, ChildStdout, Stdio};
 
 use support::fake_snowflake::FakeSnowflake;
 use support::fake_snowflake::faults::{Fault, Misbehaviour};
@@ -43,8 +43,10 @@ impl Run {
     }
 
     /// What it leaves when it is interrupted.
+    #[cfg(unix)]
     fn interrupted(self) -> Ran {
-        let interrupt = Command::new("kill").args(["-INT", &self.process.id().to_string()]).status();
+        let interrupt =
+            std::process::Command::new("kill").args(["-INT", &self.process.id().to_string()]).status();
         assert!(interrupt.unwrap().success());
         // Its rows can be read until then.
         let left = Ran::of(&self.process.wait_with_output().unwrap());
