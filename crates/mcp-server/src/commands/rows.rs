@@ -13,7 +13,7 @@ use super::failure::Failure;
 use super::{json, terminal};
 use crate::call::now;
 use crate::csv::{self, Hidden};
-use crate::jsonl;
+use crate::jsonl::{self, Keys};
 use crate::stdio;
 use crate::table::Table;
 use crate::words::{self, count, span};
@@ -75,7 +75,7 @@ pub(super) struct Printer {
     /// The columns of the terminal, if stdout is one.
     room: Option<usize>,
     table: Option<Table>,
-    names: Vec<String>,
+    keys: Keys,
     /// Printed so far.
     rows: u64,
     kept: u64,
@@ -111,7 +111,7 @@ impl Printer {
     }
 
     fn with(format: Format, as_json: bool, hidden: Hidden, part: Part) -> Self {
-        let (table, names, room) = (None, Vec::new(), None);
+        let (table, keys, room) = (None, Keys::default(), None);
         Self {
             format,
             as_json,
@@ -120,7 +120,7 @@ impl Printer {
             streams: false,
             room,
             table,
-            names,
+            keys,
             rows: 0,
             kept: 0,
             total: None,
@@ -220,7 +220,7 @@ impl Printer {
                 csv::write_header(out, columns.iter().map(|column| column.name.as_str()), self.hidden);
                 out.push('\n');
             }
-            Format::Json | Format::Jsonl => self.names = jsonl::distinct_names(columns),
+            Format::Json | Format::Jsonl => self.keys = Keys::of(columns),
         }
         if self.format == Format::Json {
             out.push('[');
@@ -245,13 +245,13 @@ impl Printer {
     fn json_rows(&self, out: &mut String, rows: &[Row]) {
         for (place, row) in rows.iter().enumerate() {
             out.push_str(if self.rows == 0 && place == 0 { "\n" } else { ",\n" });
-            jsonl::write_object(out, &self.names, row);
+            jsonl::write_object(out, &self.keys, row);
         }
     }
 
     fn jsonl_rows(&self, out: &mut String, rows: &[Row]) {
         for row in rows {
-            jsonl::write_object(out, &self.names, row);
+            jsonl::write_object(out, &self.keys, row);
             out.push('\n');
         }
     }

@@ -4,7 +4,7 @@ use registry_core::results::{ColumnMeta, Row};
 
 use super::Format;
 use crate::csv::{self, Hidden};
-use crate::jsonl;
+use crate::jsonl::{self, Keys};
 
 /// The end of a line as RFC 4180 has it.
 const CSV_LINE_END: &str = "\r\n";
@@ -12,35 +12,44 @@ const CSV_LINE_END: &str = "\r\n";
 /// Turns rows into text, page after page.
 #[derive(Debug)]
 pub(super) struct Encoder {
-    format: Format,
-    names: Vec<String>,
+    form: Form,
     begun: bool,
+}
+
+/// A format, and what it needs of the columns.
+#[derive(Debug)]
+enum Form {
+    Csv(Vec<String>),
+    Jsonl(Keys),
 }
 
 impl Encoder {
     pub(super) fn new(format: Format, columns: &[ColumnMeta]) -> Self {
-        let names = match format {
-            Format::Csv => columns.iter().map(|column| column.name.clone()).collect(),
-            Format::Jsonl => jsonl::distinct_names(columns),
+        let form = match format {
+            Format::Csv => Form::Csv(columns.iter().map(|column| column.name.clone()).collect()),
+            Format::Jsonl => Form::Jsonl(Keys::of(columns)),
         };
-        Self { format, names, begun: false }
+        Self { form, begun: false }
     }
 
     /// The next rows, after the header if they are the first.
     pub(super) fn encode(&mut self, rows: &[Row]) -> String {
         let mut out = String::new();
-        if !std::mem::replace(&mut self.begun, true) && self.format == Format::Csv {
-            csv::write_header(&mut out, self.names.iter().map(String::as_str), Hidden::Kept);
-            out.push_str(CSV_LINE_END);
-        }
-        for row in rows {
-            match self.format {
-                Format::Csv => {
+        let is_first = !std::mem::replace(&mut self.begun, true);
+        match &self.form {
+            Form::Csv(names) => {
+                if is_first {
+                    csv::write_header(&mut out, names.iter().map(String::as_str), Hidden::Kept);
+                    out.push_str(CSV_LINE_END);
+                }
+                for row in rows {
                     csv::write_row(&mut out, row, Hidden::Kept);
                     out.push_str(CSV_LINE_END);
                 }
-                Format::Jsonl => {
-                    jsonl::write_object(&mut out, &self.names, row);
+            }
+            Form::Jsonl(keys) => {
+                for row in rows {
+                    jsonl::write_object(&mut out, keys, row);
                     out.push('\n');
                 }
             }
