@@ -32,18 +32,6 @@ impl ProgressLine {
         Self { shown, width: 0, ticks: interval_at(Instant::now() + REFRESH, REFRESH) }
     }
 
-    /// The outcome of `end`, with the line meanwhile and no longer.
-    pub(super) async fn only_until<T>(
-        &mut self,
-        registry: &QueryRegistry,
-        id: QueryId,
-        end: impl Future<Output = Result<T, RegistryError>>,
-    ) -> Result<T, RegistryError> {
-        let outcome = self.until(registry, id, end).await;
-        self.clear().await;
-        outcome
-    }
-
     /// The outcome of `end`, with the line meanwhile.
     pub(super) async fn until<T>(
         &mut self,

@@ -109,7 +109,10 @@ pub(super) async fn wait(guest: &Guest, found: Inspection, limit: Duration) -> R
     let id = found.snapshot.query_id;
     if !found.snapshot.status.is_terminal() {
         let end = guest.registry.wait_for_end(id, limit);
-        ProgressLine::new(stdio::stderr_is_terminal()).only_until(&guest.registry, id, end).await?;
+        let mut line = ProgressLine::new(stdio::stderr_is_terminal());
+        let waited = line.until(&guest.registry, id, end).await;
+        line.clear().await;
+        waited?;
     }
     guest.again(id).await
 }
