@@ -10,10 +10,10 @@ use serde_json::json;
 
 use super::exit_code::ExitCode;
 use super::failure::Failure;
+use super::terminal::Paint;
 use crate::config::Config;
 use crate::doctor::{How, Report, examine};
 use crate::stdio;
-use print::Style;
 
 /// What to look at.
 #[derive(Debug, Args)]
@@ -55,7 +55,7 @@ async fn run(config: &Config, args: DoctorArgs) -> Result<ExitCode, Failure> {
         let version = env!("CARGO_PKG_VERSION");
         format!("{:#}\n", json!({ "version": version, "ok": report.is_good(), "steps": report.steps() }))
     } else {
-        print::text(&report, Style::of_stdout())
+        print::text(&report, Paint::of_stdout())
     };
     stdio::print(&text).await?;
     Ok(if report.is_good() { ExitCode::Success } else { ExitCode::Failed })

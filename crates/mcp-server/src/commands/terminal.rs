@@ -34,20 +34,21 @@ pub(super) struct Paint {
 impl ColorArgs {
     /// How stdout is painted.
     pub(super) fn paint(self) -> Paint {
-        let colours = match self.color {
-            When::Always => true,
-            When::Never => false,
-            When::Auto => {
-                stdio::stdout_is_terminal()
-                    && !is_dumb()
-                    && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
-            }
-        };
-        Paint { colours }
+        match self.color {
+            When::Always => Paint { colours: true },
+            When::Never => Paint { colours: false },
+            When::Auto => Paint::of_stdout(),
+        }
     }
 }
 
 impl Paint {
+    /// Colours are for terminals that have them, and for those who have not said no (`NO_COLOR`).
+    pub(super) fn of_stdout() -> Self {
+        let is_wanted = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+        Self { colours: stdio::stdout_is_terminal() && !is_dumb() && is_wanted }
+    }
+
     /// `text`, which says `status`, in its colour.
     pub(super) fn status(self, status: QueryStatus, text: &str) -> String {
         let code = match status {
@@ -65,7 +66,8 @@ impl Paint {
         self.with("1", text)
     }
 
-    fn with(self, code: &str, text: &str) -> String {
+    /// `text` in the colour of this code.
+    pub(super) fn with(self, code: &str, text: &str) -> String {
         if self.colours { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
     }
 }
