@@ -192,7 +192,7 @@ async fn follow(
     let followed = tokio::select! {
         followed = until_end(registry, snapshot.query_id, &mut follower, &mut printer) => followed?,
         () = signals.next() => Err(Leave::Interrupted),
-        () = stdio::until_unread() => Err(Leave::Unprinted(io::ErrorKind::BrokenPipe.into())),
+        () = stdio::until_unread() => Err(Leave::Unread),
     };
     let ended = match followed {
         Ok(ended) => ended,
@@ -210,8 +210,16 @@ async fn follow(
 /// Why a query that has not ended is left.
 enum Leave {
     Interrupted,
-    /// There is nowhere to print to, so the query is for nobody.
+    /// Nobody reads its rows.
+    Unread,
+    /// There is nowhere to print to.
     Unprinted(io::Error),
+}
+
+impl From<io::Error> for Leave {
+    fn from(error: io::Error) -> Self {
+        if error.kind() == io::ErrorKind::BrokenPipe { Self::Unread } else { Self::Unprinted(error) }
+    }
 }
 
 impl Leave {
@@ -220,9 +228,7 @@ impl Leave {
         match self {
             // The terminal shows ^C on the progress line.
             Self::Interrupted => "\nasync-query-mcp: ".to_owned(),
-            Self::Unprinted(error) if error.kind() == io::ErrorKind::BrokenPipe => {
-                "async-query-mcp: nobody reads the rows; ".to_owned()
-            }
+            Self::Unread => "async-query-mcp: nobody reads the rows; ".to_owned(),
             Self::Unprinted(error) => format!("async-query-mcp: cannot print: {error}; "),
         }
     }
@@ -230,7 +236,7 @@ impl Leave {
     fn code(&self) -> ExitCode {
         match self {
             Self::Interrupted => ExitCode::Interrupted,
-            Self::Unprinted(error) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::Canceled,
+            Self::Unread => ExitCode::Canceled,
             Self::Unprinted(_) => ExitCode::Unreachable,
         }
     }
@@ -238,6 +244,8 @@ impl Leave {
     /// Only rows were still on their way, so there is nothing to stop.
     async fn after_success(self) -> Failure {
         match self {
+            // A reader that has enough is no failure.
+            Self::Unread => Failure::silent(ExitCode::Success),
             Self::Unprinted(error) => error.into(),
             Self::Interrupted => {
                 let said =
@@ -278,7 +286,7 @@ async fn until_end(
                 line.give_way().await;
             }
             if let Err(error) = stdio::print(&text).await {
-                return Ok(Err(Leave::Unprinted(error)));
+                return Ok(Err(error.into()));
             }
             looks.reset_immediately();
         }
