@@ -6,8 +6,12 @@ use crate::config::{LEAST_PAGE_CHARS, MOST_PAGE_CHARS, MOST_WAIT};
 
 /// A statement. It may begin with a comment, but a word with hyphens before it is a flag that does not exist.
 pub(crate) fn statement(text: &str) -> Result<String, String> {
-    let is_flag = text.len() > 1 && text.starts_with('-') && !text.contains(char::is_whitespace);
-    if is_flag { Err("there is no such flag; see --help".to_owned()) } else { Ok(text.to_owned()) }
+    if is_flag(text) { Err("there is no such flag; see --help".to_owned()) } else { Ok(text.to_owned()) }
+}
+
+/// Whether it can be nothing but a flag.
+pub(crate) fn is_flag(text: &str) -> bool {
+    text.len() > 1 && text.starts_with('-') && !text.contains(char::is_whitespace)
 }
 
 /// A number that is not zero.

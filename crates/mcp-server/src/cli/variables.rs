@@ -6,6 +6,7 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Arg, Command, CommandFactory, Error, FromArgMatches};
 
 use super::Cli;
+use super::values::is_flag;
 
 impl Cli {
     /// What this process was started with; ends it where that is wrong or asks for help.
@@ -22,7 +23,6 @@ fn blamed(error: Error) -> Error {
         true => arg.allow_hyphen_values(false),
         false => arg,
     };
-    let is_flag = |name: &str| name.starts_with('-') && !name.contains(char::is_whitespace);
     let names_flag = |error: &Error| matches!(error.get(ContextKind::InvalidArg), Some(ContextValue::String(name)) if is_flag(name));
     let found = command().mut_subcommands(|one| one.mut_args(strict)).try_get_matches().err();
     found.filter(|error| error.kind() == ErrorKind::UnknownArgument && names_flag(error)).unwrap_or(error)
