@@ -8,13 +8,13 @@ use super::QueryRegistry;
 use crate::error::{RegistryError, Result};
 use crate::id::QueryId;
 use crate::live::LiveQuery;
-use crate::results::RowsArrived;
+use crate::results::{ResultStore, RowsArrived};
 
 /// Hands out the rows of a query in their order, each once, as they reach the disk. Whether they are the rows of a success
 /// only the end of the query tells.
 #[derive(Debug, Clone)]
 pub struct RowFollower {
-    registry: QueryRegistry,
+    results: ResultStore,
     query: Arc<LiveQuery>,
     /// The bytes of the rows handed out.
     position: u64,
@@ -23,7 +23,7 @@ pub struct RowFollower {
 impl QueryRegistry {
     /// Follows the rows of a query that this process runs, from the first one on.
     pub async fn follow_rows(&self, id: QueryId) -> Result<RowFollower> {
-        Ok(RowFollower { registry: self.clone(), query: self.query(id).await?, position: 0 })
+        Ok(RowFollower { results: self.shared.results.clone(), query: self.query(id).await?, position: 0 })
     }
 }
 
@@ -37,7 +37,7 @@ impl RowFollower {
     /// there is none.
     pub async fn next(&mut self, limit: u64, max_bytes: u64) -> Result<Option<RowsArrived>> {
         let Some(so_far) = self.query.rows_so_far() else { return Ok(None) };
-        let (results, id, start) = (self.registry.shared.results.clone(), self.query.id(), self.position);
+        let (results, id, start) = (self.results.clone(), self.query.id(), self.position);
         let read = spawn_blocking(move || results.arrived(id, &so_far, start, limit, max_bytes)).await;
         let arrived = read
             .map_err(|fault| RegistryError::Results(fault.to_string()))?
