@@ -104,28 +104,30 @@ impl Parts<'_> {
         rows: ResultWriter,
     ) -> Result<ResultWriter, Stop> {
         let columns = Arc::clone(&self.columns);
-        let work = move || {
-            let mut rows = rows;
-            let mut decoded = store_rows(&body, &columns, &mut rows);
-            if matches!(decoded, Ok(Decoded::All(count)) if count == info.row_count) {
-                let shown = rows.show().map_err(DecodeError::Store);
-                decoded = shown.and(decoded);
-            }
-            (decoded, rows)
-        };
-        let (decoded, rows) = blocking(work).await?;
-        match decoded {
-            Ok(Decoded::All(count)) if count == info.row_count => Ok(rows),
-            Ok(Decoded::All(count)) => Err(garbled(format!(
-                "a part of the result has {count} rows where {} were announced",
-                info.row_count
-            ))),
-            Ok(Decoded::Full) => Err(Stop::Full(Box::new(rows))),
-            Err(DecodeError::Malformed(text)) => {
-                Err(garbled(format!("a part of the result cannot be read: {text}")))
-            }
-            Err(DecodeError::Store(error)) => Err(Stop::Error(not_stored(error))),
+        blocking(move || store_part(&body, info.row_count, &columns, rows)).await?
+    }
+}
+
+/// Stores one part, and shows its rows if they are as many as were announced.
+fn store_part(
+    body: &[u8],
+    announced: u64,
+    columns: &[Column],
+    mut rows: ResultWriter,
+) -> Result<ResultWriter, Stop> {
+    match store_rows(body, columns, &mut rows) {
+        Ok(Decoded::All(count)) if count == announced => {
+            rows.show().map_err(not_stored)?;
+            Ok(rows)
         }
+        Ok(Decoded::All(count)) => {
+            Err(garbled(format!("a part of the result has {count} rows where {announced} were announced")))
+        }
+        Ok(Decoded::Full) => Err(Stop::Full(Box::new(rows))),
+        Err(DecodeError::Malformed(text)) => {
+            Err(garbled(format!("a part of the result cannot be read: {text}")))
+        }
+        Err(DecodeError::Store(error)) => Err(Stop::Error(not_stored(error))),
     }
 }
 
