@@ -211,8 +211,11 @@ pub fn now() -> Timestamp {
 
 /// Those that can be canceled to make room: first those that run, then those that are being started or wait.
 async fn cancelable(registry: &QueryRegistry) -> Vec<QuerySnapshot> {
+    // Looked for in the order of a life, so that none that begins to run meanwhile is missed.
+    let mut waiting = known(registry, Some(QueryStatus::Pending)).await;
     let mut found = known(registry, Some(QueryStatus::Running)).await;
-    found.extend(known(registry, Some(QueryStatus::Pending)).await);
+    waiting.retain(|one| found.iter().all(|other| other.query_id != one.query_id));
+    found.append(&mut waiting);
     found.truncate(KNOWN_IDS);
     found
 }
