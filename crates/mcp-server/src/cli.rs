@@ -3,6 +3,7 @@
 mod answers;
 mod connections;
 mod limits;
+mod lists;
 mod logging;
 mod policy;
 mod state;

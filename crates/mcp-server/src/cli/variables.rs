@@ -1,30 +1,39 @@
 //! The command line as it is read: a variable that says nothing is as if it were not there, and a number with a minus is
 //! a number.
 
+use std::ffi::OsString;
+
 use clap::builder::Resettable;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Arg, Command, CommandFactory, Error, FromArgMatches};
 
-use super::Cli;
 use super::values::is_flag;
+use super::{Cli, lists};
 
 impl Cli {
     /// What this process was started with; ends it where that is wrong or asks for help.
     pub fn of_process() -> Self {
-        let matches = command().try_get_matches().unwrap_or_else(|error| blamed(error).exit());
-        Self::from_arg_matches(&matches).unwrap_or_else(|error| error.format(&mut command()).exit())
+        let arguments: Vec<OsString> = std::env::args_os().collect();
+        Self::of(&arguments).unwrap_or_else(|error| error.exit())
+    }
+
+    pub(super) fn of(arguments: &[OsString]) -> Result<Self, Error> {
+        let matches = command().try_get_matches_from(arguments).map_err(|error| blamed(error, arguments))?;
+        let mut cli = Self::from_arg_matches(&matches).map_err(|error| error.format(&mut command()))?;
+        lists::add_those_before(arguments, &mut cli.global)?;
+        Ok(cli)
     }
 }
 
-/// What is wrong with the line of this process. A flag that does not exist may have been taken for a statement that
-/// begins with a comment; it is to blame, and not what follows it.
-fn blamed(error: Error) -> Error {
+/// What is wrong with a line. A flag that does not exist may have been taken for a statement that begins with a comment; it
+/// is to blame, and not what follows it.
+fn blamed(error: Error, arguments: &[OsString]) -> Error {
     let strict = |arg: Arg| match arg.is_allow_hyphen_values_set() {
         true => arg.allow_hyphen_values(false),
         false => arg,
     };
     let names_flag = |error: &Error| matches!(error.get(ContextKind::InvalidArg), Some(ContextValue::String(name)) if is_flag(name));
-    let found = command().mut_subcommands(|one| one.mut_args(strict)).try_get_matches().err();
+    let found = command().mut_subcommands(|one| one.mut_args(strict)).try_get_matches_from(arguments).err();
     found.filter(|error| error.kind() == ErrorKind::UnknownArgument && names_flag(error)).unwrap_or(error)
 }
 
