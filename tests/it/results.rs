@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use registry_core::error::{ErrorInfo, ErrorKind, RegistryError};
 use registry_core::options::{QueryOptions, QueryRequest};
+use registry_core::registry::CancelReason;
 use registry_core::results::{ResultLimits, ResultStore, Truncation};
 use registry_core::snapshot::QueryStatus;
 use registry_core::testing::scripted::{Call, Fault, Script, ScriptedBackend};
@@ -140,8 +141,15 @@ async fn a_cancel_during_the_fetch_comes_too_late() {
     while world.engine.calls(Call::Fetch) == 0 {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
+    let early = registry.cancel(id, Duration::ZERO).await.unwrap();
+    assert_eq!((early.reason, early.snapshot.status), (CancelReason::Requested, QueryStatus::Running));
+    assert!(early.snapshot.is_fetching && !early.snapshot.is_being_stopped());
     let answer = registry.cancel(id, Duration::from_secs(60)).await.unwrap();
-    assert_eq!(answer.snapshot.status, QueryStatus::Succeeded);
+    assert_eq!(
+        (answer.reason, answer.snapshot.status),
+        (CancelReason::AlreadyCompleted, QueryStatus::Succeeded)
+    );
+    assert!(!answer.snapshot.is_fetching);
     assert_eq!(world.engine.calls(Call::Cancel), 0);
     world.close(registry).await;
 }

@@ -216,7 +216,10 @@ impl QueryFacts {
             queue_position: snapshot.queue_position.filter(|_| live),
             rows_so_far: Some(snapshot.stored_rows).filter(|&rows| live && rows > 0),
             phase: phase_word(snapshot.phase).filter(|_| live),
-            stopping: snapshot.stop_reason.filter(|_| live).map(crate::words::stop_reason),
+            stopping: snapshot
+                .stop_reason
+                .filter(|_| snapshot.is_being_stopped())
+                .map(crate::words::stop_reason),
             engine_unreachable: snapshot.unreachable.as_ref().filter(|_| live).map(|e| short(&e.message)),
             rows_lost: snapshot.lost_rows.map(crate::words::lost_rows),
             deadline_exceeded: (snapshot.deadline_exceeded && !live).then_some(true),

@@ -37,7 +37,8 @@ pub fn state(snapshot: &QuerySnapshot, now: Timestamp) -> String {
             None => format!("Query {id} is being started ({time}).{}", out_of_reach(snapshot)),
         },
         QueryStatus::Running => {
-            format!("Query {id} is running ({time}{}).{}", rows_so_far(snapshot), out_of_reach(snapshot))
+            let (rows, fetching) = (rows_so_far(snapshot), fetching(snapshot));
+            format!("Query {id} is running ({time}{rows}).{fetching}{}", out_of_reach(snapshot))
         }
         QueryStatus::Succeeded => {
             format!("Query {id} succeeded in {time}{}.{}", rows_in_all(snapshot), rows_lost(snapshot))
@@ -73,6 +74,10 @@ fn rows_so_far(snapshot: &QuerySnapshot) -> String {
         0 => String::new(),
         rows => format!(", {rows} rows so far"),
     }
+}
+
+fn fetching(snapshot: &QuerySnapshot) -> &'static str {
+    if snapshot.is_fetching { " The statement has succeeded; its rows are being fetched." } else { "" }
 }
 
 fn out_of_reach(snapshot: &QuerySnapshot) -> String {
@@ -130,7 +135,7 @@ pub fn count(number: u64, noun: &str) -> String {
 pub fn next(snapshot: &QuerySnapshot) -> Option<String> {
     let id = snapshot.query_id;
     match snapshot.status {
-        QueryStatus::Pending | QueryStatus::Running if snapshot.stop_reason.is_some() => {
+        QueryStatus::Pending | QueryStatus::Running if snapshot.is_being_stopped() => {
             Some(format!("It is being stopped. Call query_status with query_id {id} to see how it ended."))
         }
         QueryStatus::Pending if snapshot.unreachable.is_some() => Some(format!(
@@ -232,6 +237,9 @@ pub fn cancel(reason: CancelReason, snapshot: &QuerySnapshot) -> String {
         CancelReason::NeverSent => {
             format!("Query {id} is canceled; it was never sent to the engine.")
         }
+        CancelReason::Requested if snapshot.is_fetching => format!(
+            "Too late to cancel query {id}: the statement has succeeded, and its rows are being fetched."
+        ),
         CancelReason::Requested => {
             format!("Query cancellation requested: {id}. The engine has not confirmed yet.")
         }
@@ -256,6 +264,7 @@ pub fn cancel(reason: CancelReason, snapshot: &QuerySnapshot) -> String {
 pub fn after_cancel(reason: CancelReason, snapshot: &QuerySnapshot) -> Option<String> {
     let id = snapshot.query_id;
     match reason {
+        CancelReason::Requested if snapshot.is_fetching => next(snapshot),
         CancelReason::Requested => Some(format!("Call query_status with query_id {id} to see how it ended.")),
         CancelReason::AlreadyCompleted => next(snapshot),
         CancelReason::Refused => Some(

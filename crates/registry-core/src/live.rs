@@ -122,12 +122,13 @@ impl LiveQuery {
     }
 
     pub(crate) fn facts(&self) -> LiveFacts {
-        let (rows, position) = {
+        let (rows, is_fetching, position) = {
             let facts = lock(&self.facts);
-            (facts.rows_so_far.clone(), facts.position.clone())
+            (facts.rows_so_far.clone(), facts.is_fetching, facts.position.clone())
         };
         LiveFacts {
             rows_so_far: rows.map_or(0, |rows| rows.count()),
+            is_fetching,
             queue_position: position.and_then(|position| position.in_line()),
         }
     }

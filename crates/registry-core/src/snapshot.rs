@@ -131,6 +131,8 @@ pub struct QuerySnapshot {
     pub error: Option<ErrorInfo>,
     /// The engine's side.
     pub snowflake: SnowflakeInfo,
+    /// The statement has succeeded at its engine, and its rows are on their way. Known to the process that drives it.
+    pub is_fetching: bool,
     /// Place in the line of waiting queries, counted from 1.
     pub queue_position: Option<usize>,
     /// Why it is being stopped, from the request on.
@@ -152,6 +154,8 @@ pub struct QuerySnapshot {
 pub struct LiveFacts {
     /// Rows stored so far.
     pub rows_so_far: u64,
+    /// They are on their way, because the statement has succeeded.
+    pub is_fetching: bool,
     /// Place in the line.
     pub queue_position: Option<usize>,
 }
@@ -186,6 +190,7 @@ impl QuerySnapshot {
             columns: result.map(|rows| rows.columns.clone()),
             error: record.error.clone(),
             snowflake: SnowflakeInfo { sfqid: record.handle.clone() },
+            is_fetching: live.is_fetching && !record.is_terminal(),
             queue_position: live.queue_position,
             stop_reason: record.intent.map(|intent| intent.reason),
             stop_confirmed: record.stop_confirmed,
@@ -201,6 +206,11 @@ impl QuerySnapshot {
     pub fn has_result(&self) -> bool {
         let columns = self.columns.as_ref().is_some_and(|columns| !columns.is_empty());
         self.status == QueryStatus::Succeeded && columns && self.lost_rows.is_none()
+    }
+
+    /// Whether somebody wants its end and may still get it: the statement of a query whose rows are fetched has succeeded.
+    pub fn is_being_stopped(&self) -> bool {
+        self.stop_reason.is_some() && !self.status.is_terminal() && !self.is_fetching
     }
 
     /// Time since the query was accepted, until its end.

@@ -11,7 +11,7 @@ use registry_core::error::{ErrorInfo, ErrorKind, RegistryError};
 use registry_core::id::QueryId;
 use registry_core::journal::JournalError;
 use registry_core::options::QueryRequest;
-use registry_core::record::LostRows;
+use registry_core::record::{LostRows, StopReason};
 use registry_core::registry::CancelReason;
 use registry_core::snapshot::{QuerySnapshot, QueryStatus};
 use registry_core::{Backend, QueryRegistry};
@@ -73,6 +73,9 @@ async fn the_states_are_said_as_reviewed() {
     say("running", &running);
     running.stored_rows = 3400;
     say("running with rows", &running);
+    let mut fetching = running.clone();
+    (fetching.is_fetching, fetching.stop_reason) = (true, Some(StopReason::User));
+    say("running, its rows on their way", &fetching);
     let down = ErrorInfo::new(ErrorKind::Unavailable, "connection refused");
     let mut waiting = query(QueryStatus::Pending).await;
     waiting.unreachable = Some(down.clone());
@@ -81,7 +84,7 @@ async fn the_states_are_said_as_reviewed() {
     let mut unheard = running.clone();
     unheard.unreachable = Some(down.clone());
     say("running, the engine out of reach", &unheard);
-    running.stop_reason = Some(registry_core::record::StopReason::User);
+    running.stop_reason = Some(StopReason::User);
     say("being stopped", &running);
     let mut succeeded = query(QueryStatus::Succeeded).await;
     succeeded.row_count = Some(1);
@@ -135,6 +138,11 @@ async fn cancels_are_said_as_reviewed() {
             words::cancel(reason, &snapshot)
         ));
     }
+    let mut fetching = query(QueryStatus::Running).await;
+    fetching.is_fetching = true;
+    let late = CancelReason::Requested;
+    let next = words::after_cancel(late, &fetching).unwrap_or_default();
+    out.push_str(&format!("# requested too late\n{}\nnext: {next}\n\n", words::cancel(late, &fetching)));
     assert_snapshot("cancels.txt", &out);
 }
 

@@ -137,7 +137,7 @@ fn status_words(one: &Inspection) -> String {
         Holder::Gone if !ended => format!("{status}, server gone"),
         Holder::Stalled if !ended => format!("{status}, server stalled"),
         _ if !one.owes.is_empty() => format!("{status}, may still run"),
-        _ if !ended && one.snapshot.stop_reason.is_some() => format!("{status}, stopping"),
+        _ if one.snapshot.is_being_stopped() => format!("{status}, stopping"),
         _ => status.to_string(),
     }
 }
