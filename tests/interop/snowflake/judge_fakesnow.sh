@@ -8,7 +8,8 @@ environment=${1:-${TMPDIR:-/tmp}/judge-fakesnow}
 "$environment/bin/pip" install --quiet --requirement "$here/requirements-fakesnow.txt"
 environment=$(cd "$environment" && pwd)
 cd "$here/../../.."
-cargo test --quiet --locked --package integration-tests --test snowflake --no-run
+# As the whole suite is built, so that nothing is built twice.
+cargo test --quiet --locked --workspace --test snowflake --no-run
 
 port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
 log=$(mktemp)
@@ -24,7 +25,7 @@ until python3 -c "import socket; socket.create_connection(('127.0.0.1', $port), 
     fi
     sleep 0.2
 done
-FAKESNOW_PORT=$port cargo test --quiet --locked --package integration-tests --test snowflake fakesnow || {
+FAKESNOW_PORT=$port cargo test --quiet --locked --workspace --test snowflake fakesnow || {
     cat "$log"
     exit 1
 }
