@@ -43,6 +43,7 @@ mod middleware;
 mod pool;
 mod questions;
 mod rows;
+mod secondary_roles;
 mod session;
 mod sign_in;
 mod statement;

@@ -23,7 +23,8 @@ const NAMED: usize = 3;
 const EVERYBODY: &str = "PUBLIC";
 
 const ROLE: &str = "SELECT CURRENT_ROLE()";
-const SECONDARY: &str = "SELECT CURRENT_SECONDARY_ROLES()";
+/// What tells which roles count besides the session's own.
+pub(crate) const SECONDARY: &str = "SELECT CURRENT_SECONDARY_ROLES()";
 const AGENT: &str = "SELECT SYS_CONTEXT('SNOWFLAKE$CURRENT', 'IS_AGENT_ACTIVATED')";
 
 /// Marks the questions in the query history.
@@ -112,8 +113,12 @@ struct Secondary {
 }
 
 async fn secondary_roles(asked: &dyn Ask) -> Result<Vec<String>, BackendError> {
-    let table = asked.ask(SECONDARY).await?;
-    let Some(text) = table.first().filter(|text| !text.trim().is_empty()) else { return Ok(Vec::new()) };
+    secondary_roles_in(asked.ask(SECONDARY).await?.first())
+}
+
+/// The names in the answer to [`SECONDARY`].
+pub(crate) fn secondary_roles_in(text: Option<&str>) -> Result<Vec<String>, BackendError> {
+    let Some(text) = text.filter(|text| !text.trim().is_empty()) else { return Ok(Vec::new()) };
     let secondary: Secondary = serde_json::from_str(text).map_err(|_| unreadable("the secondary roles"))?;
     let names = secondary.roles.split(',').map(str::trim).filter(|name| !name.is_empty());
     Ok(names.map(str::to_owned).collect())

@@ -11,11 +11,12 @@ use registry_core::backend::BackendError;
 use registry_core::error::ErrorKind;
 use serde_json::{Map, Value, json};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::{Instant, sleep};
+use tokio::time::sleep;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::DriverOptions;
-use super::error::{CallError, fault};
+use super::error::CallError;
+use super::secondary_roles;
 use super::session::{SnowflakeSession, lock};
 use super::sign_in::SignIn;
 use super::stats::Counters;
@@ -257,7 +258,7 @@ impl Pool {
         let id = self.next_id.fetch_add(1, Ordering::Relaxed);
         let session = SnowflakeSession::new(id, &self.transport, &self.counters, signed_in.tokens);
         if !self.options.secondary_roles {
-            let rest = no_secondary_roles(&session).await;
+            let rest = secondary_roles::switch_off(&session).await;
             if rest.is_err() {
                 session.retire().await;
             }
@@ -372,20 +373,6 @@ fn retire_all(sessions: impl Iterator<Item = Arc<SnowflakeSession>>) -> impl Fut
         goodbyes.spawn(async move { session.retire().await });
     }
     async move { while goodbyes.join_next().await.is_some() {} }
-}
-
-/// A role is what the configuration names, not the sum of all roles that the user has.
-async fn no_secondary_roles(session: &SnowflakeSession) -> Result<(), BackendError> {
-    let body = own_statement("USE SECONDARY ROLES NONE", session.next_sequence());
-    let deadline = Instant::now() + Duration::from_secs(30);
-    let (answer, _) = session.persist(Call::Submit(&body), &Mark::new(), deadline).await;
-    let envelope = answer.map_err(BackendError::from)?;
-    if envelope.is_success() && !envelope.is_in_progress() {
-        return Ok(());
-    }
-    let advice =
-        "secondary roles could not be switched off; allow them in the connection's settings if that is meant";
-    Err(BackendError(fault(&envelope).explained(ErrorKind::Configuration, advice)))
 }
 
 /// A short statement of our own.

@@ -188,7 +188,7 @@ impl SignIn {
     }
 
     /// The user's parameters, then those that nobody may change: without them statements would die with the
-    /// connection, or more than one could run in a text.
+    /// connection, more than one could run in a text, or what a statement wrote would be lost with its session.
     fn parameters(&self) -> Map<String, Value> {
         let mut parameters = Map::new();
         parameters.insert("QUERY_TAG".to_owned(), json!(json!({ "app": APPLICATION }).to_string()));
@@ -197,6 +197,7 @@ impl SignIn {
             parameters.insert(name.to_uppercase(), json!(value));
         }
         parameters.insert("ABORT_DETACHED_QUERY".to_owned(), json!(false));
+        parameters.insert("AUTOCOMMIT".to_owned(), json!(true));
         parameters.insert("MULTI_STATEMENT_COUNT".to_owned(), json!(1));
         parameters
     }

@@ -28,6 +28,7 @@ async fn a_login_carries_who_where_and_the_parameters_that_keep_statements_alive
     let parameters = &data["SESSION_PARAMETERS"];
     assert_eq!(parameters["ABORT_DETACHED_QUERY"], false);
     assert_eq!(parameters["MULTI_STATEMENT_COUNT"], 1);
+    assert_eq!(parameters["AUTOCOMMIT"], true);
     assert_eq!(parameters["TIMEZONE"], "UTC");
     assert!(parameters["QUERY_TAG"].is_string());
     assert_eq!(seen.query["roleName"], "R");
@@ -105,15 +106,41 @@ async fn a_token_that_would_break_the_header_is_refused() {
     assert_eq!(error.kind, ErrorKind::Protocol);
 }
 
-#[tokio::test]
-async fn an_account_that_forbids_to_drop_secondary_roles_is_told() {
-    let server = Server::start(|seen| match seen.sql() {
-        "USE SECONDARY ROLES NONE" => Reply::json(refusal("003001")),
+/// A service that switches no secondary roles off, and tells so of those that the session has.
+async fn keeping_secondary_roles(told: impl Fn() -> Reply + Send + Sync + 'static) -> Server {
+    Server::start(move |seen| match seen.sql() {
+        "USE SECONDARY ROLES NONE" => Reply::json(refusal("003107")),
+        "SELECT CURRENT_SECONDARY_ROLES()" => told(),
         _ => usual(seen),
     })
-    .await;
-    let backend = backend(&server);
-    assert_eq!(backend.open_session().await.unwrap_err().0.kind, ErrorKind::Configuration);
-    let stats = backend.stats();
-    assert_eq!((stats.opened, stats.closed, stats.logouts), (1, 1, 1));
+    .await
+}
+
+#[tokio::test]
+async fn an_account_that_forbids_to_drop_secondary_roles_is_told() {
+    let roles = || Reply::json(result(r#"[["{\"roles\":\"SYSADMIN\",\"value\":\"ALL\"}"]]"#));
+    let unreadable = || Reply::json(result(r#"[["ALL"]]"#));
+    let refused = || Reply::json(refusal("001003"));
+    for (told, kind) in [
+        (roles as fn() -> Reply, ErrorKind::Configuration),
+        (refused, ErrorKind::Configuration),
+        (unreadable, ErrorKind::Protocol),
+    ] {
+        let server = keeping_secondary_roles(told).await;
+        let backend = backend(&server);
+        let error = backend.open_session().await.unwrap_err().0;
+        assert_eq!(error.kind, kind, "{error:?}");
+        let stats = backend.stats();
+        assert_eq!((stats.opened, stats.closed, stats.logouts), (1, 1, 1));
+    }
+}
+
+#[tokio::test]
+async fn a_session_that_is_bound_to_one_role_has_no_others_to_drop() {
+    for roles in [r#"[["{\"roles\":\"\",\"value\":\"\"}"]]"#, "[[null]]"] {
+        let server = keeping_secondary_roles(move || Reply::json(result(roles))).await;
+        let backend = backend(&server);
+        session(&backend).await;
+        assert_eq!(backend.stats().closed, 0, "{roles}");
+    }
 }
