@@ -55,7 +55,8 @@ impl World {
 
     /// A request of the SQL API.
     pub(crate) fn api(&self, method: &str, path: &str) -> RequestBuilder {
-        self.client.request(method.parse().unwrap(), self.url(path)).bearer_auth("token")
+        let request = self.client.request(method.parse().unwrap(), self.url(path)).bearer_auth("token");
+        request.header("content-type", "application/json")
     }
 
     pub(crate) async fn api_submit(&self, query: &str, body: Value) -> (u16, Value) {

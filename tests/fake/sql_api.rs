@@ -37,7 +37,7 @@ async fn partitions_are_gzip_and_complete() {
     assert_eq!(parts.iter().map(|part| part["rowCount"].as_u64().unwrap()).collect::<Vec<_>>(), [40, 40, 20]);
     let plain = reqwest::Client::builder().no_gzip().user_agent("x").build().unwrap();
     let request = plain.get(world.url(&format!("/api/v2/statements/{handle}?partition=2"))).bearer_auth("t");
-    let raw = request.send().await.unwrap();
+    let raw = request.header("content-type", "application/json").send().await.unwrap();
     assert_eq!(raw.headers()["content-encoding"], "gzip");
     let (_, last) = world.api_check(&handle, "partition=2").await;
     assert_eq!(last.as_object().unwrap().keys().collect::<Vec<_>>(), ["data"]);
@@ -108,7 +108,9 @@ async fn a_statement_past_its_timeout_is_408() {
 async fn a_cancel_stops_a_running_statement_and_no_other() {
     let world = world().await;
     let handle = world.api_start("select system$wait(30) /* fake: aborting=0.1 */").await;
-    let cancel = |handle: &str| world.api("POST", &format!("/api/v2/statements/{handle}/cancel")).body("");
+    let cancel = |handle: &str| {
+        world.api("POST", &format!("/api/v2/statements/{handle}/cancel")).header("content-length", "0")
+    };
     let (status, body) = answer(cancel(&handle)).await;
     assert_eq!((status, &body["code"], &body["sqlState"]), (200, &json!("000604"), &json!("57014")));
     let (status, body) = world.api_end(&handle).await;
@@ -171,7 +173,13 @@ async fn bad_requests_have_their_statuses() {
         let (status, body) = answer(submit().json(&body)).await;
         assert_eq!((status, &body["code"]), (400, &json!("390142")));
     }
-    assert_eq!(answer(submit().body("{}").header("content-type", "text/plain")).await.0, 415);
+    let untyped = |method: &str, path: &str| {
+        world.client.request(method.parse().unwrap(), world.url(path)).bearer_auth("token")
+    };
+    assert_eq!(answer(untyped("POST", "/api/v2/statements").body("{}")).await.0, 415);
+    let handle = world.api_start("select 1").await;
+    assert_eq!(answer(untyped("GET", &format!("/api/v2/statements/{handle}"))).await.0, 415);
+    assert_eq!(answer(world.api("POST", &format!("/api/v2/statements/{handle}/cancel"))).await.0, 411);
     assert_eq!(answer(world.api("GET", "/api/v2/statements")).await.0, 405);
     assert_eq!(answer(world.api("GET", "/api/v3")).await.0, 404);
     let (status, body) = answer(world.client.post(world.url("/api/v2/statements"))).await;

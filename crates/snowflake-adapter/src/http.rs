@@ -18,7 +18,7 @@ use chrono::{DateTime, Utc};
 use registry_core::backend::BackendError;
 use registry_core::error::ErrorKind;
 use reqwest::header::{
-    ACCEPT, CONTENT_TYPE, DATE, HeaderMap, HeaderName, HeaderValue, LOCATION, RETRY_AFTER,
+    ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, DATE, HeaderMap, HeaderName, HeaderValue, LOCATION, RETRY_AFTER,
 };
 use reqwest::{Client, Method, Response, Url};
 use tokio::time::{Instant, timeout_at};
@@ -180,9 +180,12 @@ impl Http {
             call = call.header(ACCEPT, "application/json");
         }
         call = call.headers(headers);
-        if let Some(body) = &request.body {
-            call = call.header(CONTENT_TYPE, "application/json").body(body.clone());
-        }
+        call = match &request.body {
+            Some(body) => call.body(body.clone()),
+            // There are proxies that let no other request without a body pass.
+            None if request.method == Method::POST => call.header(CONTENT_LENGTH, "0"),
+            None => call,
+        };
         let response = call.send().await.map_err(|error| self.broken(error))?;
         if response.status().is_redirection() {
             return Err(self.redirected(response.headers()));

@@ -31,6 +31,9 @@ use reply::Meaning;
 use service::{Handle, Service};
 use session::SqlApiSession;
 
+/// The code of a cancel whose statement has ended.
+const NOT_EXECUTING: i64 = 605;
+
 /// One account, as one user, over the SQL API v2.
 #[derive(Debug)]
 pub struct SqlApiBackend {
@@ -91,6 +94,7 @@ impl Backend for SqlApiBackend {
             // The code of a cancellation, or none at all.
             Meaning::Canceled | Meaning::Rows => Ok(CancelReply::Accepted),
             Meaning::NotFound(_) => Ok(CancelReply::NotRunning),
+            Meaning::Failed(error) if error.code == Some(NOT_EXECUTING) => Ok(CancelReply::NotRunning),
             Meaning::Forbidden(error) => Ok(CancelReply::Refused(error)),
             other => Err(other.into_error(ErrorKind::Protocol)),
         }

@@ -53,6 +53,9 @@ fn user(service: &Service, call: &Call) -> Result<String, Reply> {
     if call.header("user-agent").is_empty() {
         return Err(refusal(400, "390142", "Incoming request has no User-Agent."));
     }
+    if !call.header("content-type").starts_with("application/json") {
+        return Err(refusal(415, "391902", "Unsupported content type: use application/json."));
+    }
     let subject = claims["sub"].as_str().and_then(|subject| subject.split('.').next_back());
     Ok(subject.unwrap_or("TOKEN_USER").to_uppercase())
 }
@@ -71,9 +74,6 @@ pub(super) async fn submit(service: &Arc<Service>, call: &Call, entry: &mut Entr
         Ok(user) => user,
         Err(reply) => return reply,
     };
-    if !call.header("content-type").starts_with("application/json") {
-        return refusal(415, "391902", "Unsupported content type: use application/json.");
-    }
     let Some(body) = call.json().filter(is_valid) else {
         return refusal(400, "390142", "Incoming request does not contain a valid payload.");
     };
@@ -264,6 +264,10 @@ pub(super) fn check(service: &Service, call: &Call, handle: &str, entry: &mut En
 pub(super) fn cancel(service: &Service, call: &Call, handle: &str, entry: &mut Entry) -> Reply {
     if let Err(reply) = user(service, call) {
         return reply;
+    }
+    // As proxies refuse it.
+    if call.header("content-length").is_empty() {
+        return refusal(411, "390142", "The request does not say how long it is.");
     }
     entry.set("handle", json!(handle));
     let query = service.history.get(handle);

@@ -8,7 +8,7 @@ use registry_core::backend::{BackendError, Submission};
 use registry_core::error::ErrorKind;
 use registry_core::metrics::EngineMetric;
 use reqwest::Method;
-use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
+use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use secrecy::ExposeSecret;
 use tokio::time::{Instant, timeout_at};
 use uuid::Uuid;
@@ -28,6 +28,8 @@ use crate::wire::sql_api::StatementBody;
 const STATEMENTS: &str = "/api/v2/statements";
 /// The longest time limit that the service takes, seven days.
 const MAX_TIMEOUT: u64 = 604_800;
+/// How many deadlines long the tries to get one part may take.
+const PART_TRIES: u32 = 3;
 /// No answer in words is longer.
 const MOST_WORDS: usize = 64 * 1024;
 const TOKEN_TYPE: HeaderName = HeaderName::from_static("x-snowflake-authorization-token-type");
@@ -146,7 +148,8 @@ impl Service {
         self.attempt(&part(handle, None, Ceiling::Announced), self.deadline()).await
     }
 
-    /// Gets one part of a result; the first one with its description.
+    /// Gets one part of a result; the first one with its description. Each try has its own time, because a part may be
+    /// large and the way slow.
     pub(super) async fn part(
         &self,
         handle: Handle,
@@ -154,7 +157,8 @@ impl Service {
         ceiling: Ceiling,
     ) -> Result<Reply, Failure> {
         let number = (number > 0).then_some(number);
-        self.call(|_| part(handle, number, ceiling), |_| {}).await
+        let last = Instant::now() + PART_TRIES * self.patience;
+        self.call_until(last, || self.deadline(), |_| part(handle, number, ceiling), |_| {}).await
     }
 
     /// Asks for a statement's end.
@@ -176,18 +180,29 @@ impl Service {
     async fn call(
         &self,
         request: impl Fn(u32) -> Request,
-        mut watch: impl FnMut(&Result<Reply, Failure>),
+        watch: impl FnMut(&Result<Reply, Failure>),
     ) -> Result<Reply, Failure> {
         let deadline = self.deadline();
+        self.call_until(deadline, || deadline, request, watch).await
+    }
+
+    /// Begins no try after `last`; each one has until what `deadline` says at its start.
+    async fn call_until(
+        &self,
+        last: Instant,
+        deadline: impl Fn() -> Instant,
+        request: impl Fn(u32) -> Request,
+        mut watch: impl FnMut(&Result<Reply, Failure>),
+    ) -> Result<Reply, Failure> {
         let attempt = |number| {
-            let request = request(number);
+            let (request, deadline) = (request(number), deadline());
             async move { self.attempt(&request, deadline).await }
         };
         let judge = |outcome: &_| {
             watch(outcome);
             judge(outcome)
         };
-        repeat(&self.policy, &self.http.account().bucket, deadline, attempt, judge).await
+        repeat(&self.policy, &self.http.account().bucket, last, attempt, judge).await
     }
 
     async fn attempt(&self, request: &Request, deadline: Instant) -> Result<Reply, Failure> {
@@ -289,7 +304,9 @@ fn nullable() -> (&'static str, String) {
 fn headers(token: &BearerToken) -> Result<HeaderMap, Failure> {
     let value = format!("Bearer {}", token.value.expose_secret());
     let kind = HeaderValue::from_static(token.kind.header_value());
-    Ok(HeaderMap::from_iter([authorization(&value).map_err(Failure::NoToken)?, (TOKEN_TYPE, kind)]))
+    // Asked for with every request, also where there is no body.
+    let json = (CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    Ok(HeaderMap::from_iter([authorization(&value).map_err(Failure::NoToken)?, (TOKEN_TYPE, kind), json]))
 }
 
 /// Never zero, which would mean no limit.

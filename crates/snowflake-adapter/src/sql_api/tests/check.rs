@@ -10,6 +10,7 @@ async fn check_200_is_success_and_its_rows_are_not_asked_for_again() {
     assert_eq!(bench.fetch().await.unwrap().rows, 3);
     assert_eq!(bench.seen().len(), 1);
     let seen = &bench.seen()[0];
+    assert_eq!(seen.header("content-type"), Some("application/json"), "asked for with every request");
     assert_eq!(
         (seen.method.as_str(), seen.path.as_str()),
         ("GET", format!("/api/v2/statements/{HANDLE}").as_str())
@@ -103,11 +104,19 @@ async fn cancel_200_is_accepted() {
     let seen = &bench.seen()[0];
     let path = format!("/api/v2/statements/{HANDLE}/cancel");
     assert_eq!((seen.method.as_str(), seen.path.as_str()), ("POST", path.as_str()));
+    assert_eq!(seen.header("content-type"), Some("application/json"));
+    assert_eq!(seen.header("content-length"), Some("0"), "there are proxies that want to know");
 }
 
 #[tokio::test]
-async fn cancel_422_not_found_is_not_running() {
-    assert_eq!(Bench::new([coded(422, "000709")]).await.cancel().await, Ok(CancelReply::NotRunning));
+async fn cancel_422_of_what_is_unknown_or_not_executing_is_not_running() {
+    for code in ["000709", "000605"] {
+        assert_eq!(
+            Bench::new([coded(422, code)]).await.cancel().await,
+            Ok(CancelReply::NotRunning),
+            "{code}"
+        );
+    }
 }
 
 #[tokio::test]
