@@ -1,6 +1,8 @@
 //! The only module that touches stdin and stdout: as the protocol's pipes when serving, as a place to print otherwise.
 
+use std::fs::File;
 use std::io;
+use std::path::Path;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -13,6 +15,9 @@ use crate::visible::{visible, visible_lines};
 /// The time between two looks whether anybody reads.
 #[cfg(unix)]
 const LOOK: std::time::Duration = std::time::Duration::from_millis(200);
+
+/// No statement is longer, whatever the operator allows: a device has no end.
+const MOST_TEXT: u64 = 64 << 20;
 
 /// The pipes to the client.
 pub fn pipes() -> (StdioReader, StdioWriter) {
@@ -139,13 +144,28 @@ pub async fn read_line() -> io::Result<String> {
 
 /// All of stdin.
 pub async fn read_all() -> io::Result<String> {
-    let mut text = String::new();
-    tokio::io::stdin().read_to_string(&mut text).await?;
+    let mut bytes = Vec::new();
+    tokio::io::stdin().take(MOST_TEXT + 1).read_to_end(&mut bytes).await?;
+    text(bytes)
+}
+
+/// All of a file, which may be a pipe.
+pub fn read_file(path: &Path) -> io::Result<String> {
+    let mut bytes = Vec::new();
+    io::Read::read_to_end(&mut io::Read::take(File::open(path)?, MOST_TEXT + 1), &mut bytes)?;
+    text(bytes)
+}
+
+fn text(bytes: Vec<u8>) -> io::Result<String> {
+    if bytes.len() as u64 > MOST_TEXT {
+        return Err(io::Error::other("it does not end where a statement would"));
+    }
+    let text = String::from_utf8(bytes).map_err(|_| io::Error::other("it is not UTF-8 text"))?;
     Ok(without_mark(text))
 }
 
 /// The text of a file without the byte order mark that some editors put before it; a second one is part of the text.
-pub fn without_mark(mut text: String) -> String {
+fn without_mark(mut text: String) -> String {
     if text.starts_with('\u{feff}') {
         text.remove(0);
     }

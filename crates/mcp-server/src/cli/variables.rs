@@ -21,6 +21,7 @@ impl Cli {
         let matches = command().try_get_matches_from(arguments).map_err(|error| blamed(error, arguments))?;
         let mut cli = Self::from_arg_matches(&matches).map_err(|error| error.format(&mut command()))?;
         lists::add_those_before(arguments, &mut cli.global)?;
+        cli.global.state.settle(&matches)?;
         Ok(cli)
     }
 }

@@ -139,6 +139,10 @@ fn belongs_to_a_client(directory: &Path) -> bool {
 }
 
 fn read_text(path: &Path) -> anyhow::Result<Option<String>> {
+    // A device would be read without end, and replaced by a file.
+    if fs::metadata(path).is_ok_and(|found| !found.is_file()) {
+        bail!("{} is not a file; name the client's configuration file with --file", path.display());
+    }
     let bytes = match fs::read(path) {
         Ok(bytes) => bytes,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -218,6 +222,17 @@ mod tests {
         }
         assert_eq!(ConfigFile::read(&path).unwrap().backups(), expected);
         assert!(expected[0].0.ends_with("mcp.json.backup-19700101T000002Z"));
+    }
+
+    #[test]
+    #[cfg(unix)]
+    fn only_a_file_is_read_and_replaced() {
+        let directory = tempfile::tempdir().unwrap();
+        let device = directory.path().join("mcp.json");
+        std::os::unix::fs::symlink("/dev/zero", &device).unwrap();
+        for path in [directory.path(), &device] {
+            assert!(ConfigFile::read(path).unwrap_err().to_string().contains("is not a file"));
+        }
     }
 
     #[test]

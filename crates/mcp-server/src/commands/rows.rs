@@ -48,7 +48,7 @@ pub enum Format {
     Table,
     /// Comma-separated values with a header; NULL is empty, an empty text is "".
     Csv,
-    /// One JSON array of objects.
+    /// One JSON array of objects, closed only when all its rows are there.
     Json,
     /// One JSON object a line.
     Jsonl,

@@ -158,9 +158,8 @@ async fn request(args: &RunArgs) -> Result<QueryRequest, Failure> {
                 Failure::new(ExitCode::Usage, format!("cannot read {}: {reason}", path.display()))
             };
             let path = path.clone();
-            let read = tokio::task::spawn_blocking(move || std::fs::read_to_string(path)).await;
-            let text = read.map_err(|fault| unreadable(&fault))?.map_err(|error| unreadable(&error))?;
-            stdio::without_mark(text)
+            let read = tokio::task::spawn_blocking(move || stdio::read_file(&path)).await;
+            read.map_err(|fault| unreadable(&fault))?.map_err(|error| unreadable(&error))?
         }
         (None, Some("-")) => {
             let unreadable = |error| Failure::new(ExitCode::Usage, format!("cannot read stdin: {error}"));

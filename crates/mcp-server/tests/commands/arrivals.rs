@@ -42,12 +42,16 @@ impl Run {
         Ran::of(&self.process.wait_with_output().unwrap())
     }
 
-    /// What it leaves when it is interrupted.
     #[cfg(unix)]
-    fn interrupted(self) -> Ran {
-        let interrupt =
-            std::process::Command::new("kill").args(["-INT", &self.process.id().to_string()]).status();
-        assert!(interrupt.unwrap().success());
+    fn signal(&self, name: &str) {
+        let sent = std::process::Command::new("kill").args([name, &self.process.id().to_string()]).status();
+        assert!(sent.unwrap().success());
+    }
+
+    /// What it leaves when it gets this signal.
+    #[cfg(unix)]
+    fn ended_by(self, signal: &str) -> Ran {
+        self.signal(signal);
         // Its rows can be read until then.
         let left = Ran::of(&self.process.wait_with_output().unwrap());
         drop(self.rows);
@@ -143,11 +147,45 @@ fn an_interruption_while_rows_are_fetched_tells_that_the_statement_has_succeeded
         let (_service, state, rows) = falling_silent(api);
         let mut run = thousand_rows(&state);
         run.lines(rows + 1);
-        let left = run.interrupted();
+        let left = run.ended_by("-INT");
         assert_eq!(left.code, 130, "{api}: {left:?}");
         assert!(
             left.err.contains("the statement has succeeded; not all of its rows are here"),
             "{api}: {left:?}"
         );
     }
+}
+
+#[test]
+#[cfg(unix)]
+fn whatever_signal_ends_a_run_its_statement_is_canceled() {
+    let mut signals = vec!["-INT", "-TERM"];
+    // Elsewhere a run without a terminal cannot tell a closed terminal from one that it shall outlive.
+    if cfg!(target_os = "linux") {
+        signals.push("-HUP");
+    }
+    for signal in signals {
+        let state = State::new();
+        let mut run = Run::of(&state, &["run", COUNTING, "--format", "csv"]);
+        run.lines(2);
+        let left = run.ended_by(signal);
+        assert_eq!(left.code, 130, "{signal}: {left:?}");
+        assert_eq!(state.listed(&[])[0]["status"], "canceled", "{signal}");
+    }
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_run_that_shall_outlive_its_terminal_does() {
+    let state = State::new();
+    let mut shell = std::process::Command::new("sh");
+    shell.args(["-c", "trap '' HUP; exec \"$@\"", "sh", crate::BINARY, "--state-dir"]).arg(state.path());
+    shell.args(["run", COUNTING, "--format", "csv"]).stdin(Stdio::null());
+    let mut process = shell.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let rows = BufReader::new(process.stdout.take().unwrap()).lines();
+    let mut run = Run { process, rows };
+    run.lines(2);
+    run.signal("-HUP");
+    assert_eq!(run.lines(100_000).len(), 100_000, "more than a pipe holds");
+    assert_eq!(run.unread().code, 4);
 }

@@ -116,6 +116,33 @@ fn completions_know_the_commands_and_need_no_state() {
     }
 }
 
+/// What bash offers for the last word of a line.
+#[cfg(unix)]
+fn completed(line: &str) -> Option<String> {
+    let script = std::process::Command::new(BINARY).args(["completions", "bash"]).output().unwrap().stdout;
+    let ask = "eval \"$SCRIPT\"; COMP_WORDS=($LINE); COMP_CWORD=$((${#COMP_WORDS[@]} - 1)); \
+        known=$(complete -p async-query-mcp); known=${known#*-F }; \
+        ${known%% *} async-query-mcp \"${COMP_WORDS[-1]}\" \"${COMP_WORDS[-2]}\"; echo \"${COMPREPLY[@]}\"";
+    let mut bash = std::process::Command::new("bash");
+    bash.args(["--norc", "-c", ask]).env("SCRIPT", String::from_utf8(script).unwrap()).env("LINE", line);
+    Some(String::from_utf8(bash.output().ok()?.stdout).unwrap().trim().to_owned())
+}
+
+#[test]
+#[cfg(unix)]
+fn bash_completes_the_flags_of_commands_and_their_values() {
+    for (line, offered) in [
+        ("async-query-mcp comp", "completions"),
+        ("async-query-mcp run --for", "--format"),
+        ("async-query-mcp install cur", "cursor"),
+        ("async-query-mcp prune --old", "--older-than"),
+    ] {
+        // Where there is no bash there is nothing to ask.
+        let Some(found) = completed(line) else { return };
+        assert_eq!(found, offered, "{line}");
+    }
+}
+
 #[test]
 fn the_help_of_every_command_lists_the_exit_codes() {
     let state = State::new();
