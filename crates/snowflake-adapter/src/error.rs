@@ -50,30 +50,12 @@ impl Fault {
 
     /// The fault as the error of a sign-in, or of a call that was not let in.
     pub(crate) fn sign_in_error(&self) -> ErrorInfo {
-        let (kind, advice) = match self.code.as_deref().unwrap_or_default() {
-            "390189" | "390201" => return self.statement_error(),
-            "390144" | "394300" | "394301" | "394302" | "394303" => (
-                ErrorKind::Authentication,
-                "the user must check that this private key's public key is set for the user at Snowflake, and the \
-                 names of account and user",
-            ),
-            "390303" | "390318" => {
-                (ErrorKind::Authentication, "the user must get a new OAuth token for this connection")
-            }
-            "394304" | "394305" | "394306" | "394307" | "394400" => (
-                ErrorKind::Authentication,
-                "the user must create a new programmatic access token for this connection",
-            ),
-            "390420" | "390421" | "390422" => (
-                ErrorKind::Configuration,
-                "the account's administrator must let this machine's address in, by the network policy",
-            ),
-            "390100" => (
-                ErrorKind::Authentication,
-                "the user must correct user name or password; each try counts towards a lock of the user",
-            ),
-            _ => (ErrorKind::Authentication, "the user must check account, user name and credentials"),
-        };
+        if matches!(self.code.as_deref(), Some("390189" | "390201")) {
+            return self.statement_error();
+        }
+        let (kind, advice) = self
+            .access()
+            .unwrap_or((ErrorKind::Authentication, "the user must check account, user name and credentials"));
         let said = self.message("no reason given");
         self.with_code(ErrorInfo::new(kind, format!("Snowflake refused the sign-in: {said} ({advice})")))
     }
@@ -106,8 +88,38 @@ impl Fault {
         }
     }
 
+    /// What the codes say that stand for who asks and from where, at whatever call they come.
+    fn access(&self) -> Option<(ErrorKind, &'static str)> {
+        Some(match self.code.as_deref()? {
+            "390144" | "394300" | "394301" | "394302" | "394303" => (
+                ErrorKind::Authentication,
+                "the user must check that this private key's public key is set for the user at Snowflake, and the \
+                 names of account and user",
+            ),
+            "390303" | "390318" => {
+                (ErrorKind::Authentication, "the user must get a new OAuth token for this connection")
+            }
+            "394304" | "394305" | "394306" | "394307" | "394400" => (
+                ErrorKind::Authentication,
+                "the user must create a new programmatic access token for this connection",
+            ),
+            "390420" | "390421" | "390422" => (
+                ErrorKind::Configuration,
+                "the account's administrator must let this machine's address in, by the network policy",
+            ),
+            "390100" => (
+                ErrorKind::Authentication,
+                "the user must correct user name or password; each try counts towards a lock of the user",
+            ),
+            _ => return None,
+        })
+    }
+
     /// The class of a statement's error, and what to do about it where the words of Snowflake do not say.
     fn advice(&self) -> (ErrorKind, &'static str) {
+        if let Some(found) = self.access() {
+            return found;
+        }
         let state = self.sql_state.as_deref().unwrap_or_default();
         match self.code.as_deref().unwrap_or_default() {
             "000008" => (ErrorKind::Sql, "send one statement at a time"),
@@ -190,6 +202,8 @@ mod tests {
             ("090073", "57P03", ErrorKind::Configuration),
             ("000603", "XX000", ErrorKind::Unavailable),
             ("100132", "P0000", ErrorKind::Sql),
+            ("390422", "", ErrorKind::Configuration),
+            ("390318", "", ErrorKind::Authentication),
         ];
         for (code, state, kind) in kinds {
             assert_eq!(fault(code, state, "x").statement_error().kind, kind, "{code} {state}");

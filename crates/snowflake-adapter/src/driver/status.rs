@@ -79,7 +79,7 @@ fn failed(state: &QueryState) -> Progress {
     let code = state.error_code.clone().filter(|code| code.number() != Some(0)).map(|code| code.0);
     // A statement that was lost with its server is no error of its text.
     let sql_state = match state.status.as_deref() {
-        Some("FAILED_WITH_INCIDENT" | "DISCONNECTED") if code.is_none() => Some("XX000".to_owned()),
+        Some("FAILED_WITH_INCIDENT" | "DISCONNECTED") => Some("XX000".to_owned()),
         _ => None,
     };
     let fault = Fault { code, sql_state, message: state.error_message.clone() };
@@ -183,8 +183,12 @@ mod tests {
 
     #[test]
     fn failed_with_incident_fails_as_unavailable() {
-        let Progress::Failed(error) = word("FAILED_WITH_INCIDENT") else { panic!() };
-        assert_eq!(error.kind, ErrorKind::Unavailable);
+        for progress in
+            [word("FAILED_WITH_INCIDENT"), failure("FAILED_WITH_INCIDENT", r#""000603""#, "incident 7")]
+        {
+            let Progress::Failed(error) = progress else { panic!() };
+            assert_eq!(error.kind, ErrorKind::Unavailable);
+        }
     }
 
     #[test]

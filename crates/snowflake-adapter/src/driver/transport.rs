@@ -53,9 +53,9 @@ impl Mark {
         Self { id, started: now_millis().to_string(), repeats: 0, reason: 0 }
     }
 
-    /// The mark of a repeat.
+    /// The mark after so many more repeats.
     pub(super) fn at(&self, repeats: u32, reason: u16) -> Self {
-        Self { repeats, reason, ..self.clone() }
+        Self { repeats: self.repeats + repeats, reason, ..self.clone() }
     }
 
     fn parameters(&self) -> Vec<(&'static str, String)> {

@@ -157,6 +157,8 @@ async fn a_repeat_after_a_lost_answer_goes_over_the_same_session_with_the_same_i
     assert_eq!(other.submit(bench.submission(id, true)).await.unwrap().as_str(), ID);
     let seen = server.submissions();
     assert!(seen.iter().all(|seen| seen.query["requestId"] == id.to_string() && !is_search(seen)));
+    let first_tries = seen.iter().filter(|seen| !seen.query.contains_key("retryCount")).count();
+    assert_eq!(first_tries, 1, "a repeat says that it is one");
     assert_eq!(server.count("/session/v1/login-request"), 1);
 }
 
