@@ -67,6 +67,10 @@ struct Entry {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "u64")]
     rows: Option<u64>,
+    /// Why more of them are missing for good.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String")]
+    truncated: Option<&'static str>,
     /// Why its rows cannot be read any more.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "String")]
@@ -91,12 +95,13 @@ struct Entry {
 }
 
 /// The columns of the text form.
-const COLUMNS: [&str; 12] = [
+const COLUMNS: [&str; 13] = [
     "query_id",
     "status",
     "created_at",
     "duration_seconds",
     "rows",
+    "truncated",
     "rows_lost",
     "queue_position",
     "connection",
@@ -191,7 +196,8 @@ impl Entry {
             status: snapshot.status.as_str(),
             created_at: snapshot.created_at.to_string(),
             duration_seconds: seconds(snapshot.elapsed(now)),
-            rows: snapshot.row_count.or(Some(snapshot.stored_rows).filter(|&rows| rows > 0)),
+            rows: answer::rows_of(snapshot),
+            truncated: snapshot.truncated.map(words::truncation),
             rows_lost: snapshot.lost_rows.map(words::lost_rows),
             queue_position: snapshot.queue_position,
             connection: settings.name_of(snapshot),
@@ -210,6 +216,7 @@ impl Entry {
             Value::from(self.created_at.as_str()),
             Value::from(self.duration_seconds),
             self.rows.map_or(Value::Null, Value::from),
+            self.truncated.map_or(Value::Null, Value::from),
             self.rows_lost.map_or(Value::Null, Value::from),
             self.queue_position.map_or(Value::Null, Value::from),
             text(&self.connection),

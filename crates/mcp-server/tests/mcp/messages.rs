@@ -13,6 +13,7 @@ use registry_core::journal::JournalError;
 use registry_core::options::QueryRequest;
 use registry_core::record::{LostRows, StopReason};
 use registry_core::registry::CancelReason;
+use registry_core::results::Truncation;
 use registry_core::snapshot::{QuerySnapshot, QueryStatus};
 use registry_core::{Backend, QueryRegistry};
 
@@ -89,6 +90,12 @@ async fn the_states_are_said_as_reviewed() {
     let mut succeeded = query(QueryStatus::Succeeded).await;
     succeeded.row_count = Some(1);
     say("succeeded", &succeeded);
+    (succeeded.truncated, succeeded.stored_rows) = (Some(Truncation::ByteCeiling), 435);
+    succeeded.row_count = Some(3000);
+    say("succeeded, its rows cut", &succeeded);
+    succeeded.row_count = None;
+    say("succeeded, its rows cut before the engine knew their number", &succeeded);
+    (succeeded.truncated, succeeded.row_count) = (None, Some(1));
     succeeded.lost_rows = Some(LostRows::Evicted { limit: 20 << 30 });
     say("succeeded, its rows evicted", &succeeded);
     for kind in [
