@@ -10,7 +10,7 @@ use registry_core::clock::{Timestamp, seconds};
 use registry_core::error::ErrorInfo;
 use registry_core::record::RemotePhase;
 use registry_core::results::{ColumnMeta, CutCell, Row};
-use registry_core::snapshot::QuerySnapshot;
+use registry_core::snapshot::{QuerySnapshot, QueryStatus};
 use rmcp::model::{CallToolResult, ContentBlock, ProgressNotificationParam};
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -90,7 +90,7 @@ pub struct QueryFacts {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "String")]
     pub rows_lost: Option<&'static str>,
-    /// It ended, but after its time limit.
+    /// It ended by itself, but after its time limit.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "bool")]
     pub deadline_exceeded: Option<bool>,
@@ -199,6 +199,7 @@ impl QueryFacts {
     /// What `snapshot` tells at `now`; the message and the next step are for the caller to fill in.
     pub fn of(snapshot: &QuerySnapshot, now: Timestamp) -> Self {
         let live = !snapshot.status.is_terminal();
+        let stopped_by_limit = snapshot.status == QueryStatus::Timeout;
         let error = snapshot.error.as_ref().map(ErrorFacts::of);
         Self {
             message: String::new(),
@@ -223,7 +224,7 @@ impl QueryFacts {
             engine_unreachable: snapshot.unreachable.as_ref().filter(|_| live).map(|e| short(&e.message)),
             truncated: snapshot.truncated.map(crate::words::truncation),
             rows_lost: snapshot.lost_rows.map(crate::words::lost_rows),
-            deadline_exceeded: (snapshot.deadline_exceeded && !live).then_some(true),
+            deadline_exceeded: (snapshot.deadline_exceeded && !live && !stopped_by_limit).then_some(true),
             error_message: error.as_ref().map(|error| error.message.clone()),
             error,
             wait_seconds: None,

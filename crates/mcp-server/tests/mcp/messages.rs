@@ -16,6 +16,7 @@ use registry_core::registry::CancelReason;
 use registry_core::results::Truncation;
 use registry_core::snapshot::{QuerySnapshot, QueryStatus};
 use registry_core::{Backend, QueryRegistry};
+use serde_json::{Value, json};
 
 use crate::snapshot::assert_snapshot;
 use crate::world::remote;
@@ -55,6 +56,16 @@ async fn a_duration_is_told_in_whole_milliseconds() {
         let facts = QueryFacts::of(&running, START + Duration::from_millis(millis));
         let facts = serde_json::to_value(facts).unwrap();
         assert_eq!(facts["duration_seconds"].to_string(), told);
+    }
+}
+
+#[tokio::test]
+async fn only_an_end_of_its_own_is_told_to_have_come_after_the_time_limit() {
+    for (status, told) in [(QueryStatus::Succeeded, json!(true)), (QueryStatus::Timeout, Value::Null)] {
+        let mut snapshot = query(status).await;
+        snapshot.deadline_exceeded = true;
+        let facts = serde_json::to_value(QueryFacts::of(&snapshot, START)).unwrap();
+        assert_eq!(facts["deadline_exceeded"], told, "{status}");
     }
 }
 
