@@ -213,7 +213,8 @@ pub fn after_failure(kind: Option<ErrorKind>) -> &'static str {
             "Somebody stopped it at the engine. Ask the user before running it again."
         }
         Some(ErrorKind::Timeout) => {
-            "Make the statement read less, or call async_execute_query again with a larger timeout_seconds."
+            "Make the statement read less, or call async_execute_query again with a larger timeout_seconds; if the limit \
+             was that of --max-timeout, only the user can raise it."
         }
         Some(ErrorKind::RemoteLost | ErrorKind::SubmitLost) => {
             "It is not known whether the statement took effect. Check that first if it writes, then run it again."
