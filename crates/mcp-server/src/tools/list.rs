@@ -138,12 +138,13 @@ pub(super) async fn call(call: &Call, arguments: Option<JsonObject>) -> Result<C
     let entries = found.iter().take(limit).map(|snapshot| Entry::of(snapshot, settings, now()));
     let (entries, table) = fit(entries, settings.page_chars.saturating_sub(RESERVE));
     let has_more = entries.len() < found.len();
+    let larger = entries.len() == limit && limit < MOST as usize;
     let answer = Answer {
         message: message(entries.len(), arguments.status),
         queries: entries,
         has_more,
         fence: fences(registry).await,
-        next: has_more.then(|| "To see others, pass status, or a larger limit up to 200.".to_owned()),
+        next: has_more.then(|| others(larger, arguments.status).to_owned()),
     };
     Ok(answer::success(&answer, table.as_ref()))
 }
@@ -165,6 +166,16 @@ fn message(shown: usize, status: Option<QueryStatus>) -> String {
         0 => format!("No queries{status} are known here."),
         1 => format!("1 query{status}:"),
         _ => format!("The latest {shown} queries{status}:"),
+    }
+}
+
+/// How to see the others. A larger limit leads to more only where it was the limit that cut the list.
+fn others(larger: bool, status: Option<QueryStatus>) -> &'static str {
+    match (larger, status) {
+        (true, None) => "To see others, pass status, or a larger limit up to 200.",
+        (true, Some(_)) => "To see others, pass a larger limit up to 200.",
+        (false, None) => "No more fit into one answer. To see others, pass status.",
+        (false, Some(_)) => "No more fit into one answer. The user sees all with: async-query-mcp list --all",
     }
 }
 

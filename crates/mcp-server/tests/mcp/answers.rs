@@ -342,3 +342,27 @@ async fn the_list_shows_the_latest_and_tells_of_more() {
     let none = world.call("query_list", json!({"status": "failed"})).await;
     assert!(none.text.contains("No queries with status failed"), "{}", none.text);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_list_that_was_cut_names_only_what_shows_others() {
+    let world = World::new().await;
+    let few =
+        World::with(remote(), Settings { page_chars: 1500, ..Settings::default() }, Default::default()).await;
+    for world in [&world, &few] {
+        for n in 0..4 {
+            world.call("async_execute_query", json!({"sql": format!("select quick {n}")})).await;
+        }
+    }
+    let user = "No more fit into one answer. The user sees all with: async-query-mcp list --all";
+    for (world, arguments, expected) in [
+        (&world, json!({"limit": 3}), "pass status, or a larger limit up to 200."),
+        (&world, json!({"limit": 3, "status": "succeeded"}), "pass a larger limit up to 200."),
+        (&few, json!({}), "No more fit into one answer. To see others, pass status."),
+        (&few, json!({"limit": 200}), "No more fit into one answer. To see others, pass status."),
+        (&few, json!({"status": "succeeded"}), user),
+    ] {
+        let list = world.call("query_list", arguments.clone()).await;
+        assert_eq!(list.facts["has_more"], json!(true), "{arguments}");
+        assert!(list.str("next").ends_with(expected), "{arguments}: {}", list.str("next"));
+    }
+}
