@@ -10,7 +10,7 @@ use registry_core::clock::{Timestamp, seconds};
 use registry_core::error::ErrorInfo;
 use registry_core::record::RemotePhase;
 use registry_core::results::{ColumnMeta, CutCell, Row};
-use registry_core::snapshot::QuerySnapshot;
+use registry_core::snapshot::{QuerySnapshot, QueryStatus};
 use rmcp::model::{CallToolResult, ContentBlock, ProgressNotificationParam};
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -82,11 +82,15 @@ pub struct QueryFacts {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "String")]
     pub engine_unreachable: Option<String>,
+    /// Why rows of the result are missing for good.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String")]
+    pub truncated: Option<&'static str>,
     /// Why its rows cannot be read any more.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "String")]
     pub rows_lost: Option<&'static str>,
-    /// It ended, but after its time limit.
+    /// It ended by itself, but after its time limit.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "bool")]
     pub deadline_exceeded: Option<bool>,
@@ -143,10 +147,6 @@ pub struct Column {
 /// Rows of a result and where they stand in it.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct RowFacts {
-    /// Why rows of the result are missing for good.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "String")]
-    pub truncated: Option<&'static str>,
     /// Names and types.
     pub columns: Vec<Column>,
     /// Data, not instructions.
@@ -154,7 +154,7 @@ pub struct RowFacts {
     pub rows: Vec<Row>,
     /// The place of the first row.
     pub offset: u64,
-    /// Rows of the whole result.
+    /// Rows of the whole result, stored or not.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "u64")]
     pub total_rows: Option<u64>,
@@ -199,6 +199,7 @@ impl QueryFacts {
     /// What `snapshot` tells at `now`; the message and the next step are for the caller to fill in.
     pub fn of(snapshot: &QuerySnapshot, now: Timestamp) -> Self {
         let live = !snapshot.status.is_terminal();
+        let stopped_by_limit = snapshot.status == QueryStatus::Timeout;
         let error = snapshot.error.as_ref().map(ErrorFacts::of);
         Self {
             message: String::new(),
@@ -221,8 +222,9 @@ impl QueryFacts {
                 .filter(|_| snapshot.is_being_stopped())
                 .map(crate::words::stop_reason),
             engine_unreachable: snapshot.unreachable.as_ref().filter(|_| live).map(|e| short(&e.message)),
+            truncated: snapshot.truncated.map(crate::words::truncation),
             rows_lost: snapshot.lost_rows.map(crate::words::lost_rows),
-            deadline_exceeded: (snapshot.deadline_exceeded && !live).then_some(true),
+            deadline_exceeded: (snapshot.deadline_exceeded && !live && !stopped_by_limit).then_some(true),
             error_message: error.as_ref().map(|error| error.message.clone()),
             error,
             wait_seconds: None,
@@ -271,6 +273,11 @@ fn phase_word(phase: RemotePhase) -> Option<&'static str> {
         RemotePhase::Resuming => Some("waiting for the warehouse to start"),
         RemotePhase::Blocked => Some("blocked by another transaction"),
     }
+}
+
+/// The rows that lists show: those that came so far, or those that are stored. Rows that were not kept do not count.
+pub fn rows_of(snapshot: &QuerySnapshot) -> Option<u64> {
+    Some(snapshot.stored_rows).filter(|&rows| rows > 0 || snapshot.columns.is_some())
 }
 
 /// A message cut to what an answer can carry, also when much of it has to be spelled out.

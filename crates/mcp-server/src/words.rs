@@ -88,7 +88,29 @@ fn out_of_reach(snapshot: &QuerySnapshot) -> String {
 }
 
 fn rows_in_all(snapshot: &QuerySnapshot) -> String {
+    if let Some(cut) = cut(snapshot).filter(|_| snapshot.lost_rows.is_none()) {
+        return format!("; {cut}");
+    }
     snapshot.row_count.map(|rows| format!(" with {}", count(rows, "row"))).unwrap_or_default()
+}
+
+/// That only a part of the result is stored, where that is so.
+pub fn cut(snapshot: &QuerySnapshot) -> Option<String> {
+    let flag = flag_of(snapshot.truncated?);
+    let (stored, all) = (snapshot.stored_rows, all_rows(snapshot));
+    Some(format!("only the first {stored} of {all} rows are stored ({flag})"))
+}
+
+/// The rows that are stored, and of how many: `7 rows`, `435 of 3000 rows`, `100 of more rows`.
+pub fn stored_rows(snapshot: &QuerySnapshot) -> String {
+    match snapshot.truncated {
+        None => count(snapshot.stored_rows, "row"),
+        Some(_) => format!("{} of {} rows", snapshot.stored_rows, all_rows(snapshot)),
+    }
+}
+
+fn all_rows(snapshot: &QuerySnapshot) -> String {
+    snapshot.row_count.map_or_else(|| "more".to_owned(), |rows| rows.to_string())
 }
 
 fn rows_lost(snapshot: &QuerySnapshot) -> String {
@@ -151,7 +173,10 @@ pub fn next(snapshot: &QuerySnapshot) -> Option<String> {
             "Still running normally. Call query_result with query_id {id}; it waits for you. Do not resubmit the query."
         )),
         QueryStatus::Succeeded if snapshot.lost_rows.is_some() => Some(RUN_AGAIN.to_owned()),
-        QueryStatus::Succeeded => Some(format!("Call query_result with query_id {id} to read the rows.")),
+        QueryStatus::Succeeded => {
+            let which = if snapshot.truncated.is_some() { "the rows that are stored" } else { "the rows" };
+            Some(format!("Call query_result with query_id {id} to read {which}."))
+        }
         QueryStatus::Failed | QueryStatus::Timeout => {
             Some(after_failure(snapshot.error.as_ref().map(|error| error.kind)).to_owned())
         }
@@ -188,7 +213,8 @@ pub fn after_failure(kind: Option<ErrorKind>) -> &'static str {
             "Somebody stopped it at the engine. Ask the user before running it again."
         }
         Some(ErrorKind::Timeout) => {
-            "Make the statement read less, or call async_execute_query again with a larger timeout_seconds."
+            "Make the statement read less, or call async_execute_query again with a larger timeout_seconds; if the limit \
+             was that of --max-timeout, only the user can raise it."
         }
         Some(ErrorKind::RemoteLost | ErrorKind::SubmitLost) => {
             "It is not known whether the statement took effect. Check that first if it writes, then run it again."

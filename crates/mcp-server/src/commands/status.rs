@@ -63,8 +63,6 @@ struct Document {
     rows: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     total_rows: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    truncated: Option<&'static str>,
     stored_bytes: u64,
     rows_gone: bool,
     stop_confirmed: bool,
@@ -135,7 +133,6 @@ impl Document {
             execution_seconds: snapshot.execution_time_seconds,
             rows: snapshot.columns.as_ref().map(|_| snapshot.stored_rows),
             total_rows: snapshot.row_count,
-            truncated: snapshot.truncated.map(words::truncation),
             stored_bytes: one.stored_bytes,
             rows_gone: one.rows_gone,
             stop_confirmed: snapshot.stop_confirmed,

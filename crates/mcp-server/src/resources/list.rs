@@ -12,7 +12,7 @@ use super::{MEDIA_TYPE, internal, invalid, readable, registry};
 use crate::page::cut_text;
 use crate::server::Shared;
 use crate::visible::visible;
-use crate::words::count;
+use crate::words::{count, stored_rows};
 
 const PAGE: usize = 100;
 const TITLE_CHARS: usize = 60;
@@ -65,7 +65,7 @@ fn resource(snapshot: &QuerySnapshot) -> Resource {
     let columns = snapshot.columns.as_ref().map_or(0, Vec::len);
     let description = format!(
         "{} of {}, {}: {sql}",
-        count(snapshot.stored_rows, "row"),
+        stored_rows(snapshot),
         count(columns as u64, "column"),
         snapshot.finished_at.unwrap_or(snapshot.updated_at),
     );

@@ -30,6 +30,8 @@ struct Page {
     next_uri: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     next: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    truncated: Option<&'static str>,
     #[serde(flatten)]
     rows: RowFacts,
 }
@@ -56,7 +58,7 @@ pub async fn read(shared: &Shared, uri: &str) -> Result<ReadResourceResult, Erro
     }
     let limit = address.limit.unwrap_or(DEFAULT_ROWS);
     match rows::fetch(registry, address.id, address.offset, limit).await {
-        Ok(page) => Ok(answer(address, rows::show(&shared.settings, &snapshot, page, 0))),
+        Ok(page) => Ok(answer(address, &snapshot, rows::show(&shared.settings, &snapshot, page, 0))),
         Err(RegistryError::NotFound(_)) => Err(not_found(uri, FORGOTTEN)),
         Err(RegistryError::ResultExpired(_) | RegistryError::RowsEvicted { .. }) => {
             Err(not_found(uri, EXPIRED))
@@ -70,13 +72,14 @@ const FORGOTTEN: &str = "No query of this id is known here; its retention may be
 const EXPIRED: &str = "The query succeeded, but its rows are no longer stored. Run the statement again with \
                        async_execute_query.";
 
-fn answer(address: Address, shown: rows::Shown) -> ReadResourceResult {
+fn answer(address: Address, snapshot: &QuerySnapshot, shown: rows::Shown) -> ReadResourceResult {
     let following = shown.rows.next_offset.map(|offset| Address { offset, ..address }.to_string());
     let page = Page {
         message: shown.message,
         query_id: address.id.to_string(),
         next: rows::next(&shown.rows, following.as_ref().map(|uri| format!("read {uri}"))),
         next_uri: following,
+        truncated: snapshot.truncated.map(words::truncation),
         rows: shown.rows,
     };
     let mut text = String::new();

@@ -214,7 +214,7 @@ fn facts(status: &'static str, job: &Job, written: Written) -> ExportFacts {
 fn link(path: &Path, format: Format, written: Written) -> Resource {
     let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy();
     Resource::new(file_uri(path), name)
-        .with_description(format!("The whole result: {}", count(written.rows, "row")))
+        .with_description(format!("All {} that are stored", count(written.rows, "row")))
         .with_mime_type(format.media_type())
         .with_size(written.bytes)
 }

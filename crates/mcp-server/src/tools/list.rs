@@ -67,6 +67,10 @@ struct Entry {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "u64")]
     rows: Option<u64>,
+    /// Why more of them are missing for good.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String")]
+    truncated: Option<&'static str>,
     /// Why its rows cannot be read any more.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "String")]
@@ -91,12 +95,13 @@ struct Entry {
 }
 
 /// The columns of the text form.
-const COLUMNS: [&str; 12] = [
+const COLUMNS: [&str; 13] = [
     "query_id",
     "status",
     "created_at",
     "duration_seconds",
     "rows",
+    "truncated",
     "rows_lost",
     "queue_position",
     "connection",
@@ -133,12 +138,13 @@ pub(super) async fn call(call: &Call, arguments: Option<JsonObject>) -> Result<C
     let entries = found.iter().take(limit).map(|snapshot| Entry::of(snapshot, settings, now()));
     let (entries, table) = fit(entries, settings.page_chars.saturating_sub(RESERVE));
     let has_more = entries.len() < found.len();
+    let larger = entries.len() == limit && limit < MOST as usize;
     let answer = Answer {
         message: message(entries.len(), arguments.status),
         queries: entries,
         has_more,
         fence: fences(registry).await,
-        next: has_more.then(|| "To see others, pass status, or a larger limit up to 200.".to_owned()),
+        next: has_more.then(|| others(larger, arguments.status).to_owned()),
     };
     Ok(answer::success(&answer, table.as_ref()))
 }
@@ -160,6 +166,16 @@ fn message(shown: usize, status: Option<QueryStatus>) -> String {
         0 => format!("No queries{status} are known here."),
         1 => format!("1 query{status}:"),
         _ => format!("The latest {shown} queries{status}:"),
+    }
+}
+
+/// How to see the others. A larger limit leads to more only where it was the limit that cut the list.
+fn others(larger: bool, status: Option<QueryStatus>) -> &'static str {
+    match (larger, status) {
+        (true, None) => "To see others, pass status, or a larger limit up to 200.",
+        (true, Some(_)) => "To see others, pass a larger limit up to 200.",
+        (false, None) => "No more fit into one answer. To see others, pass status.",
+        (false, Some(_)) => "No more fit into one answer. The user sees all with: async-query-mcp list --all",
     }
 }
 
@@ -191,7 +207,8 @@ impl Entry {
             status: snapshot.status.as_str(),
             created_at: snapshot.created_at.to_string(),
             duration_seconds: seconds(snapshot.elapsed(now)),
-            rows: snapshot.row_count.or(Some(snapshot.stored_rows).filter(|&rows| rows > 0)),
+            rows: answer::rows_of(snapshot),
+            truncated: snapshot.truncated.map(words::truncation),
             rows_lost: snapshot.lost_rows.map(words::lost_rows),
             queue_position: snapshot.queue_position,
             connection: settings.name_of(snapshot),
@@ -210,6 +227,7 @@ impl Entry {
             Value::from(self.created_at.as_str()),
             Value::from(self.duration_seconds),
             self.rows.map_or(Value::Null, Value::from),
+            self.truncated.map_or(Value::Null, Value::from),
             self.rows_lost.map_or(Value::Null, Value::from),
             self.queue_position.map_or(Value::Null, Value::from),
             text(&self.connection),

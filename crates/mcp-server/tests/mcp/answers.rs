@@ -126,7 +126,42 @@ async fn a_result_that_was_not_kept_whole_says_so_first() {
     assert!(answer.text.starts_with("TRUNCATED: only the first 10 "), "{}", answer.text);
     assert_eq!(answer.facts["truncated"], json!("row_ceiling"));
     assert_eq!(answer.facts["rows"].as_array().unwrap().len(), 10);
+    assert!(answer.str("message").contains("All 10 stored rows"), "{}", answer.text);
     assert_both_forms_agree(&answer);
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_answer_tells_the_stored_rows_of_a_cut_result_from_all_of_them() {
+    let config = RegistryConfig {
+        result_limits: ResultLimits { max_rows: 10, max_bytes: 1 << 30 },
+        ..RegistryConfig::default()
+    };
+    let engine = remote().on("select", Script::at_once().with_count(25));
+    let world = World::with(engine, Settings::default(), config).await;
+    let id = world.call("async_execute_query", json!({"sql": "select"})).await.str("query_id").to_owned();
+    let cut = "only the first 10 of 25 rows are stored (--max-result-rows)";
+    for (tool, arguments, said) in [
+        ("query_status", json!({"query_id": id}), cut),
+        ("query_status", json!({"query_id": id}), "to read the rows that are stored."),
+        ("query_result", json!({"query_id": id}), cut),
+        ("query_result", json!({"query_id": id, "page_size": 3}), "Rows 1 to 3 of 10 stored rows;"),
+        (
+            "query_result",
+            json!({"query_id": id, "offset": 10}),
+            "No rows at offset 10: the result has 10 stored rows.",
+        ),
+        ("query_cancel", json!({"query_id": id}), "to read the rows that are stored."),
+    ] {
+        let answer = world.call(tool, arguments).await;
+        assert!(answer.text.contains(said), "{tool}: {}", answer.text);
+        assert_eq!(answer.facts["truncated"], json!("row_ceiling"), "{tool}");
+        assert_both_forms_agree(&answer);
+    }
+    let page = world.call("query_result", json!({"query_id": id})).await;
+    assert_eq!((&page.facts["total_rows"], &page.facts["has_more"]), (&json!(25), &json!(false)));
+    let list = world.call("query_list", json!({})).await;
+    let listed = &list.facts["queries"][0];
+    assert_eq!((&listed["rows"], &listed["truncated"]), (&json!(10), &json!("row_ceiling")));
 }
 
 #[tokio::test(start_paused = true)]
@@ -306,4 +341,28 @@ async fn the_list_shows_the_latest_and_tells_of_more() {
     assert!(some.text.contains("number 3") && some.text.contains("query_id,status"), "{}", some.text);
     let none = world.call("query_list", json!({"status": "failed"})).await;
     assert!(none.text.contains("No queries with status failed"), "{}", none.text);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_list_that_was_cut_names_only_what_shows_others() {
+    let world = World::new().await;
+    let few =
+        World::with(remote(), Settings { page_chars: 1500, ..Settings::default() }, Default::default()).await;
+    for world in [&world, &few] {
+        for n in 0..4 {
+            world.call("async_execute_query", json!({"sql": format!("select quick {n}")})).await;
+        }
+    }
+    let user = "No more fit into one answer. The user sees all with: async-query-mcp list --all";
+    for (world, arguments, expected) in [
+        (&world, json!({"limit": 3}), "pass status, or a larger limit up to 200."),
+        (&world, json!({"limit": 3, "status": "succeeded"}), "pass a larger limit up to 200."),
+        (&few, json!({}), "No more fit into one answer. To see others, pass status."),
+        (&few, json!({"limit": 200}), "No more fit into one answer. To see others, pass status."),
+        (&few, json!({"status": "succeeded"}), user),
+    ] {
+        let list = world.call("query_list", arguments.clone()).await;
+        assert_eq!(list.facts["has_more"], json!(true), "{arguments}");
+        assert!(list.str("next").ends_with(expected), "{arguments}: {}", list.str("next"));
+    }
 }

@@ -13,8 +13,10 @@ use registry_core::journal::JournalError;
 use registry_core::options::QueryRequest;
 use registry_core::record::{LostRows, StopReason};
 use registry_core::registry::CancelReason;
+use registry_core::results::Truncation;
 use registry_core::snapshot::{QuerySnapshot, QueryStatus};
 use registry_core::{Backend, QueryRegistry};
+use serde_json::{Value, json};
 
 use crate::snapshot::assert_snapshot;
 use crate::world::remote;
@@ -58,6 +60,16 @@ async fn a_duration_is_told_in_whole_milliseconds() {
 }
 
 #[tokio::test]
+async fn only_an_end_of_its_own_is_told_to_have_come_after_the_time_limit() {
+    for (status, told) in [(QueryStatus::Succeeded, json!(true)), (QueryStatus::Timeout, Value::Null)] {
+        let mut snapshot = query(status).await;
+        snapshot.deadline_exceeded = true;
+        let facts = serde_json::to_value(QueryFacts::of(&snapshot, START)).unwrap();
+        assert_eq!(facts["deadline_exceeded"], told, "{status}");
+    }
+}
+
+#[tokio::test]
 async fn the_states_are_said_as_reviewed() {
     let now = START + Duration::from_secs(42);
     let mut out = String::new();
@@ -89,6 +101,12 @@ async fn the_states_are_said_as_reviewed() {
     let mut succeeded = query(QueryStatus::Succeeded).await;
     succeeded.row_count = Some(1);
     say("succeeded", &succeeded);
+    (succeeded.truncated, succeeded.stored_rows) = (Some(Truncation::ByteCeiling), 435);
+    succeeded.row_count = Some(3000);
+    say("succeeded, its rows cut", &succeeded);
+    succeeded.row_count = None;
+    say("succeeded, its rows cut before the engine knew their number", &succeeded);
+    (succeeded.truncated, succeeded.row_count) = (None, Some(1));
     succeeded.lost_rows = Some(LostRows::Evicted { limit: 20 << 30 });
     say("succeeded, its rows evicted", &succeeded);
     for kind in [

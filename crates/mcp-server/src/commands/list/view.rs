@@ -4,14 +4,15 @@ use registry_core::clock::{Timestamp, seconds};
 use registry_core::inspection::Inspection;
 use registry_core::instance::Holder;
 use registry_core::record::sql_preview;
-use registry_core::snapshot::QueryStatus;
+use registry_core::snapshot::{QuerySnapshot, QueryStatus};
 use serde::Serialize;
 use unicode_width::UnicodeWidthStr;
 
+use crate::answer::rows_of;
 use crate::commands::terminal::Paint;
 use crate::table::cut;
 use crate::visible::visible;
-use crate::words::span;
+use crate::words::{self, span};
 
 const HEADINGS: [&str; 8] = ["QUERY", "STATUS", "TIME", "ROWS", "CONNECTION", "CLIENT", "LABEL", "SQL"];
 /// The place of the status.
@@ -31,6 +32,9 @@ pub(super) struct Entry {
     duration_seconds: f64,
     #[serde(skip_serializing_if = "Option::is_none")]
     rows: Option<u64>,
+    /// Why more of them are missing for good.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    truncated: Option<&'static str>,
     connection: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     label: Option<String>,
@@ -54,7 +58,8 @@ impl Entry {
             status: snapshot.status.as_str(),
             created_at: snapshot.created_at.to_string(),
             duration_seconds: seconds(snapshot.elapsed(now)),
-            rows: rows(one),
+            rows: rows_of(snapshot),
+            truncated: snapshot.truncated.map(words::truncation),
             connection: snapshot.connection.clone(),
             label: snapshot.label.clone(),
             client: snapshot.client.clone(),
@@ -75,9 +80,13 @@ pub(in crate::commands) fn holder_word(holder: Holder) -> &'static str {
     }
 }
 
-fn rows(one: &Inspection) -> Option<u64> {
-    let snapshot = &one.snapshot;
-    snapshot.row_count.or(Some(snapshot.stored_rows).filter(|&rows| rows > 0))
+fn rows(snapshot: &QuerySnapshot) -> String {
+    match (rows_of(snapshot), snapshot.truncated, snapshot.row_count) {
+        (None, ..) => "-".to_owned(),
+        (Some(rows), None, _) => rows.to_string(),
+        (Some(rows), Some(_), Some(all)) => format!("{rows} of {all}"),
+        (Some(rows), Some(_), None) => format!("{rows} of more"),
+    }
 }
 
 /// Lines of a table whose widths fit its cells.
@@ -121,7 +130,7 @@ fn cells(one: &Inspection, now: Timestamp) -> [String; HEADINGS.len()] {
         snapshot.query_id.to_string(),
         status_words(one),
         span(snapshot.elapsed(now)),
-        rows(one).map_or_else(|| "-".to_owned(), |rows| rows.to_string()),
+        rows(snapshot),
         text(Some(&snapshot.connection)),
         text(snapshot.client.as_deref()),
         text(snapshot.label.as_deref()),
