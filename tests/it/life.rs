@@ -457,6 +457,24 @@ async fn the_same_idempotency_key_stands_for_the_same_query_also_when_the_queue_
     world.close(registry).await;
 }
 
+#[tokio::test(start_paused = true)]
+async fn looking_for_an_earlier_query_finds_what_a_submission_would_and_accepts_nothing() {
+    let world = World::around(ScriptedBackend::remote());
+    let registry = world.open().await;
+    let keyed = |sql: &str| QueryRequest { idempotency_key: Some("k".to_owned()), ..QueryRequest::new(sql) };
+    assert!(registry.find_earlier(keyed("insert")).await.unwrap().is_none());
+    assert!(registry.list_queries(ListFilter::default()).await.unwrap().is_empty());
+    let first = registry.execute_query(keyed("insert")).await.unwrap().snapshot.query_id;
+    let ended = end_of(&registry, first).await;
+    let found = registry.find_earlier(keyed("insert")).await.unwrap().unwrap();
+    assert_eq!((found.snapshot, found.joined), (ended, Some(Joined::SameKey)));
+    let other = registry.find_earlier(keyed("another")).await.unwrap_err();
+    assert_eq!(other, RegistryError::KeyReused { key: "k".to_owned(), id: first });
+    assert!(registry.find_earlier(QueryRequest::new("insert")).await.unwrap().is_none());
+    assert_eq!(world.engine.all_executions(), 1);
+    world.close(registry).await;
+}
+
 async fn submit_error(registry: &registry_core::QueryRegistry, sql: &str) -> RegistryError {
     registry.execute_query(QueryRequest::new(sql)).await.unwrap_err()
 }

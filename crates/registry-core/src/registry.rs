@@ -1,5 +1,6 @@
 //! The owner of all queries: accepts them, shows them, stops them, forgets them.
 
+mod accept;
 mod cancel;
 mod follow;
 
@@ -13,16 +14,14 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::backend::{Backend, Fence};
-use crate::driver;
 use crate::error::{RegistryError, Result};
 use crate::fence::{self, KnownFence};
 use crate::id::{InstanceId, QueryId};
 use crate::instance::Instance;
-use crate::journal::{Durability, Inserted, Journal, ListFilter, MemoryJournal, SqliteJournal, Uniqueness};
+use crate::journal::{Durability, Journal, ListFilter, MemoryJournal, SqliteJournal};
 use crate::line::Line;
 use crate::live::LiveQuery;
 use crate::metrics::{Gauge, Metrics, MetricsSnapshot};
-use crate::options::QueryRequest;
 use crate::presence::{Presence, TemporaryDirectory};
 use crate::record::{LostRows, QueryRecord, StopReason};
 use crate::records::Records;
@@ -111,20 +110,6 @@ impl QueryRegistry {
         upkeep::take_over(&shared).await?;
         upkeep::start(&shared);
         Ok(Self { shared })
-    }
-
-    /// Accepts a query: its record is durable when this returns, its statement on its way.
-    ///
-    /// **Cancel safety:** a dropped call may still accept the query.
-    pub async fn execute_query(&self, request: QueryRequest) -> Result<Accepted> {
-        if self.shared.closing.is_cancelled() {
-            return Err(RegistryError::Closed);
-        }
-        request.validate(self.shared.config.max_statement_bytes)?;
-        let connection = Arc::clone(self.shared.connection(request.connection.as_deref())?);
-        connection.backend.check_context(&request.options.context).map_err(RegistryError::InvalidRequest)?;
-        let accepting = accept(Arc::clone(&self.shared), connection, request);
-        self.shared.tasks.spawn(accepting).await.unwrap_or(Err(RegistryError::Closed))
     }
 
     /// Waits until the query's version is newer than `since`, it has ended, or `limit` is over. Without `since` it
@@ -350,57 +335,6 @@ fn open_state(
     let results = ResultStore::open(presence.results_directory(), limits)
         .map_err(|error| RegistryError::Results(error.to_string()))?;
     Ok((presence, journal, results))
-}
-
-/// The record is durable before the driver starts, and the place in the line is taken before the record is.
-async fn accept(shared: Arc<Shared>, connection: Arc<Connection>, request: QueryRequest) -> Result<Accepted> {
-    let place = connection.line.try_join(request.options.priority);
-    let unique = Uniqueness {
-        identical_running: request.deduplicate.then(|| shared.instance()),
-        refuse_new: place.is_none(),
-    };
-    let (now, ttl) = (shared.config.clock.now(), shared.config.ttl);
-    let mut record = QueryRecord::accept(
-        request,
-        connection.name.clone(),
-        connection.facts(),
-        shared.instance(),
-        now,
-        ttl,
-    );
-    record.row_ceiling = Some(shared.results.max_rows());
-    let (existing, joined) = match (shared.records.insert(record.clone(), unique).await?, place) {
-        (Inserted::New, Some(place)) => {
-            shared.metrics.accepted.add_one();
-            let query = shared.records.adopt(record);
-            query.span().in_scope(|| log_acceptance(&query));
-            driver::start(&shared, &connection, Arc::clone(&query), place);
-            let record = seen(&query)?;
-            let options = record.options.clone();
-            return Ok(Accepted { snapshot: shared.view(&record).await, joined: None, options });
-        }
-        (Inserted::SameKey(existing), _) => (existing, Joined::SameKey),
-        (Inserted::Identical(existing), _) => (existing, Joined::Identical),
-        (Inserted::Refused | Inserted::New, _) => {
-            let (running, queued) = connection.line.load();
-            return Err(RegistryError::QueueFull { running, queued });
-        }
-    };
-    if existing.sql != record.sql || existing.options.context != record.options.context {
-        let key = record.idempotency_key.unwrap_or_default();
-        return Err(RegistryError::KeyReused { key, id: existing.id });
-    }
-    shared.metrics.joined.add_one();
-    tracing::info!(query_id = %existing.id, "an earlier query stands for the new one");
-    let snapshot = shared.view(&existing).await;
-    Ok(Accepted { snapshot, joined: Some(joined), options: existing.options })
-}
-
-/// The text itself may hold what is nobody's business, so it is told only to those who ask for details.
-fn log_acceptance(query: &LiveQuery) {
-    let Some(record) = query.record() else { return };
-    tracing::info!(client = record.client, sql_bytes = record.sql.len(), "query accepted");
-    tracing::debug!(sql = record.sql_preview(), "statement");
 }
 
 /// The record, unless it is gone or out of sight.

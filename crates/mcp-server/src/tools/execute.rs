@@ -153,12 +153,16 @@ pub(super) async fn call(call: &Call, arguments: Option<JsonObject>) -> Result<C
     let mut request = request(arguments, max_rows, call)?;
     call.shared.settings.policy.check(&request.options.context)?;
     let registry = call.registry().await?;
-    match permit(call, registry, &request, &given).await? {
-        Permit::Run { reads } => request.deduplicate &= reads,
-        Permit::AskFirst(question) => return Ok((*question).into()),
-    }
     let asked = request.options.clone();
-    let accepted = match registry.execute_query(request).await {
+    let accepted = match permit(call, registry, &request, &given).await? {
+        Permit::Run { reads } => {
+            request.deduplicate &= reads;
+            registry.execute_query(request).await
+        }
+        Permit::Join(accepted) => Ok(*accepted),
+        Permit::AskFirst(question) => return Ok((*question).into()),
+    };
+    let accepted = match accepted {
         Ok(accepted) => accepted,
         Err(error) => return Err(call.failed(registry, &error).await),
     };
@@ -215,6 +219,7 @@ fn about(
 /// Whether a statement may go to the engine now.
 enum Permit {
     Run { reads: bool },
+    Join(Box<Accepted>),
     AskFirst(Box<InputRequiredResult>),
 }
 
@@ -238,14 +243,30 @@ async fn permit(
     match settings.policy.rule(request, dialect, registry).await {
         Ruling::Run { reads } => Ok(Permit::Run { reads }),
         Ruling::Refuse(verdict) => Err(settings.policy.refusal(&verdict)),
-        Ruling::Ask(_) => {
-            let question = Question { sql: &request.sql, connection, arguments: given };
-            Ok(match confirmation::ask(call, question).await? {
-                Consent::Given => Permit::Run { reads: false },
-                Consent::AskedFor(question) => Permit::AskFirst(question),
-            })
-        }
+        Ruling::Ask(_) => confirmed(call, registry, request, connection, given).await,
     }
+}
+
+/// A person is asked about what would run, not about a repeat that an earlier query answers.
+async fn confirmed(
+    call: &Call,
+    registry: &QueryRegistry,
+    request: &QueryRequest,
+    connection: &str,
+    given: &JsonObject,
+) -> Result<Permit, ToolError> {
+    // Two equal writes are two writes, unless they have the same key.
+    let repeat = QueryRequest { deduplicate: false, ..request.clone() };
+    match registry.find_earlier(repeat).await {
+        Ok(Some(accepted)) => return Ok(Permit::Join(Box::new(accepted))),
+        Ok(None) => {}
+        Err(error) => return Err(call.failed(registry, &error).await),
+    }
+    let question = Question { sql: &request.sql, connection, arguments: given };
+    Ok(match confirmation::ask(call, question).await? {
+        Consent::Given => Permit::Run { reads: false },
+        Consent::AskedFor(question) => Permit::AskFirst(question),
+    })
 }
 
 fn request(arguments: Arguments, max_rows: u64, call: &Call) -> Result<QueryRequest, ToolError> {

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 use mcp_server::config::Settings;
 use mcp_server::lazy::LazyRegistry;
 use mcp_server::policy::{Mode, Policy};
+use registry_core::testing::scripted::Script;
 use rmcp::ErrorData;
 use rmcp::handler::client::ClientHandler;
 use rmcp::model::{
@@ -16,7 +17,7 @@ use rmcp::service::{
 };
 use serde_json::{Value, json};
 
-use crate::world::{World, serve, text};
+use crate::world::{World, engine, serve, text};
 
 /// A client whose user answers each question in the same way, and which remembers the questions.
 #[derive(Debug, Clone)]
@@ -68,6 +69,11 @@ fn writing() -> Settings {
 }
 
 type Client = RunningService<RoleClient, Person>;
+
+fn keyed(sql: &str) -> CallToolRequestParams {
+    let arguments = json!({ "sql": sql, "idempotency_key": "k" }).as_object().cloned().unwrap();
+    CallToolRequestParams::new("async_execute_query").with_arguments(arguments)
+}
 
 /// A client of either era before a server that allows writes.
 async fn client(world: &World, person: &Person, modern: bool) -> Client {
@@ -243,4 +249,69 @@ async fn whatever_a_ticket_comes_with_uses_it_up() {
     client.call_tool_once(statement(DELETE).with_request_state(&ticket)).await.unwrap();
     assert!(asked_again(&answer(&client, DELETE, &ticket).await), "after no answer");
     assert_eq!(sent(&world), ["select quick"]);
+}
+
+/// A person who says no to everything, and one whose client cannot ask, each in either era.
+async fn repeaters(world: &World) -> Vec<(Client, Person)> {
+    let mut all = Vec::new();
+    for modern in [false, true] {
+        for person in [Person::who_says(ElicitationAction::Decline, false), Person::out_of_reach()] {
+            all.push((client(world, &person, modern).await, person));
+        }
+    }
+    all
+}
+
+/// Runs `DELETE` under the key, confirmed: the id of its query, and the client, whose end would be the registry's.
+async fn confirmed(world: &World) -> (Value, Client) {
+    let person = Person::who_says(ElicitationAction::Accept, true);
+    let client = client(world, &person, false).await;
+    let first = client.call_tool(keyed(DELETE)).await.unwrap();
+    assert_eq!(person.questions().len(), 1);
+    (first.structured_content.expect("an answer")["query_id"].clone(), client)
+}
+
+#[tokio::test]
+async fn a_repeat_under_its_key_answers_with_the_first_query_and_nobody_is_asked() {
+    let world = World::new().await;
+    let (first, _client) = confirmed(&world).await;
+    for (client, person) in &repeaters(&world).await {
+        let result = client.call_tool(keyed(DELETE)).await.unwrap();
+        assert_ne!(result.is_error, Some(true), "{}", text(&result));
+        let facts = result.structured_content.expect("an answer");
+        assert_eq!((&facts["query_id"], &facts["deduplicated"]), (&first, &json!(true)), "{facts}");
+        assert_eq!((&facts["status"], &facts["has_more"]), (&json!("succeeded"), &json!(false)), "{facts}");
+        assert_eq!(person.questions(), [""; 0]);
+    }
+    assert_eq!(sent(&world), [DELETE]);
+}
+
+#[tokio::test]
+async fn a_key_of_another_statement_is_refused_and_nobody_is_asked() {
+    let world = World::new().await;
+    let (first, _client) = confirmed(&world).await;
+    for (client, person) in &repeaters(&world).await {
+        let result = client.call_tool(keyed("drop table orders")).await.unwrap();
+        let said = text(&result);
+        assert!(said.contains("error.type: key_reused"), "{said}");
+        assert!(said.contains(first.as_str().unwrap()), "{said}");
+        assert_eq!(person.questions(), [""; 0]);
+    }
+    assert_eq!(sent(&world), [DELETE]);
+}
+
+#[tokio::test]
+async fn an_equal_write_without_a_key_is_another_one_and_is_asked_about() {
+    let world = World::over(engine().on(DELETE, Script::never_ends())).await;
+    let person = Person::who_says(ElicitationAction::Accept, true);
+    let client = client(&world, &person, false).await;
+    let call = || {
+        let arguments = json!({ "sql": DELETE, "wait_seconds": 0 }).as_object().cloned().unwrap();
+        CallToolRequestParams::new("async_execute_query").with_arguments(arguments)
+    };
+    for times in 1..=2 {
+        let result = client.call_tool(call()).await.unwrap();
+        assert_eq!(result.structured_content.expect("an answer").get("deduplicated"), None);
+        assert_eq!(person.questions().len(), times);
+    }
 }
