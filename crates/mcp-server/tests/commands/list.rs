@@ -33,6 +33,17 @@ fn queries_of_servers_and_of_commands_are_in_one_list() {
 }
 
 #[test]
+fn a_cut_result_is_listed_with_the_rows_that_are_stored() {
+    let state = State::new();
+    let sql = "with recursive n(i) as (select 1 union all select i + 1 from n where i < 9) select i from n";
+    assert_eq!(state.run(&["run", sql, "--max-result-rows", "4"]).code, 0);
+    let listed = &state.listed(&[])[0];
+    assert_eq!((&listed["rows"], &listed["truncated"]), (&json!(4), &json!("row_ceiling")));
+    let table = state.run(&["list"]).out;
+    assert!(table.contains("4 of more"), "{table}");
+}
+
+#[test]
 fn the_limit_never_hides_a_query_that_has_not_ended() {
     let state = State::new();
     let mut server = state.serve(&[]);
