@@ -178,12 +178,18 @@ pub fn next(snapshot: &QuerySnapshot) -> Option<String> {
             Some(format!("Call query_result with query_id {id} to read {which}."))
         }
         QueryStatus::Failed | QueryStatus::Timeout => {
-            Some(after_failure(snapshot.error.as_ref().map(|error| error.kind)).to_owned())
+            Some(with_new_key(snapshot, after_failure(snapshot.error.as_ref().map(|error| error.kind))))
         }
         QueryStatus::Canceled => {
-            Some("Call async_execute_query again if the result is still wanted.".to_owned())
+            Some(with_new_key(snapshot, "Call async_execute_query again if the result is still wanted."))
         }
     }
+}
+
+/// `step`, and that another submission needs another key: the old one would find the same end for ever.
+fn with_new_key(snapshot: &QuerySnapshot, step: &str) -> String {
+    let warning = " To submit again, pass a new idempotency_key: the old one only finds this query.";
+    format!("{step}{}", if snapshot.has_key { warning } else { "" })
 }
 
 /// What to do about a success whose rows are gone. The old key would only find the old query.

@@ -95,6 +95,8 @@ pub struct QuerySnapshot {
     pub label: Option<String>,
     /// The client program on whose behalf it runs.
     pub client: Option<String>,
+    /// A submission under the same idempotency key finds it.
+    pub has_key: bool,
     /// Where and as whom it runs, where that is not what the connection says.
     pub context: QueryContext,
     /// Its rank among the waiting ones.
@@ -172,6 +174,7 @@ impl QuerySnapshot {
             connection: record.connection.clone(),
             label: record.label.clone(),
             client: record.client.clone(),
+            has_key: record.idempotency_key.is_some(),
             context: record.options.context.clone(),
             priority: record.options.priority,
             status: record.status,

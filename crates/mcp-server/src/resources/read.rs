@@ -69,8 +69,8 @@ pub async fn read(shared: &Shared, uri: &str) -> Result<ReadResourceResult, Erro
 
 const FORGOTTEN: &str = "No query of this id is known here; its retention may be over. resources/list and query_list \
                          tell what there is.";
-const EXPIRED: &str = "The query succeeded, but its rows are no longer stored. Run the statement again with \
-                       async_execute_query.";
+const EXPIRED: &str = "The query succeeded, but its rows are no longer stored. Call async_execute_query to run \
+                       the statement again, without its old idempotency_key.";
 
 fn answer(address: Address, snapshot: &QuerySnapshot, shown: rows::Shown) -> ReadResourceResult {
     let following = shown.rows.next_offset.map(|offset| Address { offset, ..address }.to_string());

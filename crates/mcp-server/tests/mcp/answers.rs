@@ -2,6 +2,7 @@
 
 use mcp_server::config::Settings;
 use mcp_server::page::utf16;
+use registry_core::error::{ErrorInfo, ErrorKind};
 use registry_core::registry::RegistryConfig;
 use registry_core::results::ResultLimits;
 use registry_core::testing::scripted::{Fault, Script};
@@ -237,6 +238,26 @@ async fn statements_that_may_write_are_never_joined() {
     assert!(second.text.contains("same idempotency_key"), "{}", second.text);
     let other = json!({"sql": "select quick", "idempotency_key": "k"});
     assert!(world.refused("async_execute_query", other).await.contains("another statement"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_repeats_a_failed_query_under_its_key_is_told_to_take_a_new_one() {
+    let stopped = ErrorInfo::new(ErrorKind::EngineStopped, "the engine went away");
+    let world = World::over(remote().on("select 1", Script::at_once().then_fails(stopped))).await;
+    let submit = |key: &str| {
+        let arguments = json!({"sql": "select 1", "idempotency_key": key});
+        world.refused("async_execute_query", arguments)
+    };
+    for _ in 0..2 {
+        let text = submit("old").await;
+        assert!(text.contains("Call async_execute_query again"), "{text}");
+        assert!(text.ends_with("pass a new idempotency_key: the old one only finds this query."), "{text}");
+    }
+    assert_eq!(world.engine.all_executions(), 1);
+    submit("new").await;
+    assert_eq!(world.engine.all_executions(), 2);
+    let text = world.refused("async_execute_query", json!({"sql": "select 1"})).await;
+    assert!(!text.contains("idempotency_key"), "{text}");
 }
 
 #[tokio::test(start_paused = true)]

@@ -124,6 +124,9 @@ async fn the_states_are_said_as_reviewed() {
         let snapshot = failed(query(QueryStatus::Failed).await, kind, "the engine's words");
         say(&format!("failed: {kind}"), &snapshot);
     }
+    let mut keyed = failed(query(QueryStatus::Failed).await, ErrorKind::EngineStopped, "the engine's words");
+    keyed.has_key = true;
+    say("failed: engine_stopped, with a key", &keyed);
     let mut canceled = query(QueryStatus::Canceled).await;
     canceled.stop_confirmed = true;
     say("canceled", &canceled);
@@ -131,6 +134,8 @@ async fn the_states_are_said_as_reviewed() {
     say("canceled before it was sent", &canceled);
     (canceled.stop_confirmed, canceled.never_sent) = (false, false);
     say("canceled without a word", &canceled);
+    canceled.has_key = true;
+    say("canceled, with a key", &canceled);
     say("timeout", &failed(query(QueryStatus::Timeout).await, ErrorKind::Timeout, "stopped after 42 s"));
     say(
         "timeout, nothing was sent",
