@@ -30,7 +30,7 @@ const SNOWFLAKE: &[RuleOfWriting] = &[
     result_of_previous,
     semantic_view,
 ];
-const SQLITE: &[RuleOfWriting] = &[indexed_by, not_indexed, is_equal, materialized, frame_exclusion];
+const SQLITE: &[RuleOfWriting] = &[indexed_by, not_indexed, is_null, is_equal, materialized, frame_exclusion];
 
 /// The tokens as the parser is to see them.
 pub(crate) fn adapted(placed: &[Placed], dialect: Dialect) -> Vec<TokenWithSpan> {
@@ -238,6 +238,11 @@ fn indexed_by(view: &View<'_>) -> Option<Change> {
 fn not_indexed(view: &View<'_>) -> Option<Change> {
     let named = matches!(view.before(1), Token::Word(_));
     if named && view.is(0, &["NOT"]) && view.is(1, &["INDEXED"]) { without(2) } else { None }
+}
+
+/// `a ISNULL`, in place of which the parser knows the opposite
+fn is_null(view: &View<'_>) -> Option<Change> {
+    if view.is(0, &["ISNULL"]) { instead(1, word("NOTNULL")) } else { None }
 }
 
 /// `a IS b`, `a IS NOT b`

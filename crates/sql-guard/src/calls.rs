@@ -12,6 +12,7 @@ use crate::Dialect;
 use crate::heads::pragma_tells;
 use crate::lexer::{Piece, PieceKind};
 use crate::question::Question;
+use crate::stages;
 use crate::verdict::{Objection, Rule, quoted};
 
 type Names = LazyLock<HashSet<&'static str>>;
@@ -54,17 +55,6 @@ const EFFECTS: &[&str] = &[
     "TO_QUERY",
 ];
 
-/// Functions that read files from a stage named in a text.
-const STAGE_FUNCTIONS: &[&str] = &[
-    "INFER_SCHEMA",
-    "DIRECTORY",
-    "TO_FILE",
-    "TRY_TO_FILE",
-    "GET_STAGE_LOCATION",
-    "GET_RELATIVE_PATH",
-    "GET_ABSOLUTE_PATH",
-];
-
 /// Methods of models and other objects that only compute.
 const METHODS: &[&str] = &[
     "PREDICT",
@@ -99,6 +89,8 @@ pub(crate) struct Seen {
     pub(crate) aliases: HashSet<usize>,
     /// Names of functions, even if they are keywords elsewhere: `SELECT pattern(a)`.
     pub(crate) functions: HashSet<usize>,
+    /// Texts that are values. SQLite takes any other text for a name.
+    pub(crate) values: HashSet<usize>,
 }
 
 /// Objects to calls of functions not known to be harmless.
@@ -107,11 +99,15 @@ pub(crate) fn refuse_calls(
     words: &[Piece<'_>],
     seen: &Seen,
 ) -> Result<(), Objection> {
-    refuse_effects(question, words)?;
+    refuse_effects(question, words, seen)?;
     let patterns = patterns(words);
+    let paths = stages::with_options(words);
     for at in (0..words.len()).filter(|at| words.get(at + 1).is_some_and(|next| next.is_sign("("))) {
         let call = Call::at(words, at, seen);
-        if call.function || !patterns.contains(&at) && !seen.aliases.contains(&call.callee.start) {
+        let named = patterns.contains(&at)
+            || seen.aliases.contains(&call.callee.start)
+            || paths.contains(&call.callee.start);
+        if call.function || !named {
             call.judge(question)?;
         }
     }
@@ -156,10 +152,17 @@ fn pattern(words: &[Piece<'_>], start: usize) -> Range<usize> {
 }
 
 /// Objects to what has an effect wherever its name stands.
-pub(crate) fn refuse_effects(question: &Question<'_>, words: &[Piece<'_>]) -> Result<(), Objection> {
+pub(crate) fn refuse_effects(
+    question: &Question<'_>,
+    words: &[Piece<'_>],
+    seen: &Seen,
+) -> Result<(), Objection> {
     for (at, piece) in words.iter().enumerate() {
-        let Some(name) = plain_name(piece, question.dialect) else { continue };
         let before = at.checked_sub(1).and_then(|at| words.get(at));
+        if seen.values.contains(&piece.start) {
+            continue;
+        }
+        let Some(name) = plain_name(piece, question.dialect) else { continue };
         let called = words.get(at + 1).is_some_and(|next| next.is_sign("("));
         match question.dialect {
             Dialect::Snowflake if name == "NEXTVAL" && before.is_some_and(|dot| dot.is_sign(".")) => {
@@ -187,38 +190,6 @@ fn refuse_sqlite(piece: &Piece<'_>, name: &str, called: bool) -> Result<(), Obje
         Some(pragma) if !pragma_tells(pragma) => Err(effect(piece)),
         _ => Ok(()),
     }
-}
-
-/// Objects to files read from a stage, unless the operator allows that.
-pub(crate) fn refuse_stages(question: &Question<'_>, words: &[Piece<'_>]) -> Result<(), Objection> {
-    if question.dialect == Dialect::Sqlite || question.allowances.reads_stages() {
-        return Ok(());
-    }
-    for (at, piece) in words.iter().enumerate() {
-        let named = names_files(piece) && names_a_source(words, at);
-        let called = words.get(at + 1).is_some_and(|next| next.is_sign("("));
-        let function = called
-            && plain_name(piece, question.dialect)
-                .is_some_and(|name| STAGE_FUNCTIONS.contains(&name.as_str()));
-        if piece.is_sign("@") || named || function {
-            return Err(stage(piece));
-        }
-    }
-    Ok(())
-}
-
-fn names_files(piece: &Piece<'_>) -> bool {
-    let text = piece.text.trim_start_matches(['\'', '$', ' ']);
-    piece.kind == PieceKind::Text && (text.starts_with('@') || text.contains("://"))
-}
-
-/// Whether the text at `at` stands where a table is named.
-fn names_a_source(words: &[Piece<'_>], at: usize) -> bool {
-    let before = |back: usize| at.checked_sub(back).and_then(|at| words.get(at));
-    let source =
-        |piece: &Piece<'_>| piece.is_any(&["FROM", "JOIN", "TABLE", "IDENTIFIER"]) || piece.is_sign("=>");
-    before(1).is_some_and(source)
-        || before(1).is_some_and(|open| open.is_sign("(")) && before(2).is_some_and(source)
 }
 
 /// A name with a parenthesis after it.
@@ -285,7 +256,7 @@ impl<'a> Call<'a> {
                 SNOWFLAKE.contains(name)
                     || TELLING_SYSTEM_FUNCTIONS.contains(&name)
                     || name.starts_with("AI_") && question.allowances.pays_for_models()
-                    || STAGE_FUNCTIONS.contains(&name) && question.allowances.reads_stages()
+                    || stages::is_function(name) && question.allowances.reads_stages()
             }
         }
     }
@@ -331,11 +302,11 @@ impl<'a> Call<'a> {
 }
 
 /// The name in the form in which names are compared; of a quoted one only if it needs no quotes.
-fn plain_name(piece: &Piece<'_>, dialect: Dialect) -> Option<String> {
+pub(crate) fn plain_name(piece: &Piece<'_>, dialect: Dialect) -> Option<String> {
     match (piece.kind, dialect) {
         (PieceKind::Word, _) if piece.text.starts_with(['$', '@', ':', '?']) => None,
         (PieceKind::Word, _) => Some(piece.text.to_ascii_uppercase()),
-        (PieceKind::Name, Dialect::Sqlite) => Some(inner(piece).to_ascii_uppercase()),
+        (PieceKind::Name | PieceKind::Text, Dialect::Sqlite) => Some(inner(piece).to_ascii_uppercase()),
         (PieceKind::Name, Dialect::Snowflake) if is_plain(inner(piece)) => Some(inner(piece).to_owned()),
         (PieceKind::Name, Dialect::Snowflake) => Some(piece.text.to_owned()),
         _ => None,
@@ -351,7 +322,7 @@ fn is_plain(name: &str) -> bool {
         && name.bytes().all(|c| c.is_ascii_uppercase() || c.is_ascii_digit() || matches!(c, b'_' | b'$'))
 }
 
-fn effect(piece: &Piece<'_>) -> Objection {
+pub(crate) fn effect(piece: &Piece<'_>) -> Objection {
     Objection::write(
         Rule::Function,
         format!("The function {}{{at}} does more than read.", quoted(piece.text)),
@@ -385,15 +356,6 @@ fn unknown(piece: &Piece<'_>, name: &str) -> Objection {
         format!(
             "Use one of the engine's functions, or ask the operator to allow this one with --allow-function {name}."
         ),
-    )
-    .at(piece.start)
-}
-
-fn stage(piece: &Piece<'_>) -> Objection {
-    Objection::write(
-        Rule::Stage,
-        format!("The query reads files from a stage: {}{{at}}.", quoted(piece.text)),
-        "Query tables and views; LIST shows what a stage holds. The operator can allow queries on stages.",
     )
     .at(piece.start)
 }

@@ -99,7 +99,7 @@ fn metadata(question: &Question<'_>, words: &[Piece<'_>]) -> Result<Kind, Object
     if words.len() == 1 {
         return Err(unparsed("the statement ends after its first word").at(question.sql.len()));
     }
-    calls::refuse_effects(question, words)?;
+    calls::refuse_effects(question, words, &calls::Seen::default())?;
     Ok(Kind::Metadata)
 }
 
