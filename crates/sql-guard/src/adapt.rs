@@ -5,7 +5,7 @@
 //! statement.
 
 use sqlparser::keywords::Keyword;
-use sqlparser::tokenizer::{Token, TokenWithSpan};
+use sqlparser::tokenizer::{Token, TokenWithSpan, Whitespace};
 
 use crate::Dialect;
 use crate::tokens::Placed;
@@ -39,9 +39,21 @@ pub(crate) fn adapted(placed: &[Placed], dialect: Dialect) -> Vec<TokenWithSpan>
         Dialect::Sqlite => SQLITE,
     };
     let mut tokens = Vec::with_capacity(placed.len());
-    let mut at = 0;
+    let (mut at, mut path) = (0, false);
     while let Some(first) = placed.get(at) {
+        path = dialect == Dialect::Snowflake && (path || first.token.token == Token::AtSign);
         let view = View { placed, at };
+        if path {
+            tokens.push(first.token.clone());
+            at += 1;
+            if view.ends_path() {
+                // Without it the parser takes the next words for more of the path.
+                let space = Token::Whitespace(Whitespace::Space);
+                tokens.push(TokenWithSpan { token: space, span: first.token.span });
+                path = false;
+            }
+            continue;
+        }
         let change = rules.iter().find_map(|rule| rule(&view)).unwrap_or_else(|| keep(first));
         tokens.extend(change.put.map(|token| TokenWithSpan { token, span: first.token.span }));
         at += change.length;
@@ -89,6 +101,13 @@ impl View<'_> {
 
     fn follows(&self, back: usize, words: &[&str]) -> bool {
         is_word(self.before(back), words)
+    }
+
+    /// Whether the path of a stage does not go on behind the token here.
+    fn ends_path(&self) -> bool {
+        let [here, next] = [0, 1].map(|ahead| self.placed.get(self.at + ahead));
+        let apart = here.zip(next).is_none_or(|(here, next)| here.end < next.start);
+        apart || matches!(self.token(1), Token::LParen | Token::RParen | Token::Comma)
     }
 
     /// How many tokens the group in parentheses takes that opens at `ahead`, if `allowed` allows all inside.

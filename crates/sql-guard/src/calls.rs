@@ -306,15 +306,11 @@ pub(crate) fn plain_name(piece: &Piece<'_>, dialect: Dialect) -> Option<String> 
     match (piece.kind, dialect) {
         (PieceKind::Word, _) if piece.text.starts_with(['$', '@', ':', '?']) => None,
         (PieceKind::Word, _) => Some(piece.text.to_ascii_uppercase()),
-        (PieceKind::Name | PieceKind::Text, Dialect::Sqlite) => Some(inner(piece).to_ascii_uppercase()),
-        (PieceKind::Name, Dialect::Snowflake) if is_plain(inner(piece)) => Some(inner(piece).to_owned()),
+        (PieceKind::Name | PieceKind::Text, Dialect::Sqlite) => Some(piece.inner().to_ascii_uppercase()),
+        (PieceKind::Name, Dialect::Snowflake) if is_plain(piece.inner()) => Some(piece.inner().to_owned()),
         (PieceKind::Name, Dialect::Snowflake) => Some(piece.text.to_owned()),
         _ => None,
     }
-}
-
-fn inner<'a>(piece: &Piece<'a>) -> &'a str {
-    piece.text.get(1..piece.text.len().saturating_sub(1)).unwrap_or_default()
 }
 
 fn is_plain(name: &str) -> bool {

@@ -12,7 +12,7 @@ pub(crate) fn value(piece: &Piece<'_>) -> Option<String> {
     }
     match piece.text.strip_prefix("$$") {
         Some(text) => Some(text.trim_end_matches("$$").to_owned()),
-        None => Some(unescaped(piece.text.trim_start_matches('\'').trim_end_matches('\''))),
+        None => Some(unescaped(piece.inner())),
     }
 }
 

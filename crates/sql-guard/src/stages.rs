@@ -72,8 +72,7 @@ pub(crate) fn refuse_text(
     if question.dialect == Dialect::Sqlite || question.allowances.reads_stages() {
         return Ok(());
     }
-    let table =
-        |piece: &&Piece<'_>| piece.kind == PieceKind::Text && tables.contains(piece.text.trim_matches('\''));
+    let table = |piece: &&Piece<'_>| piece.kind == PieceKind::Text && tables.contains(piece.inner());
     words.iter().find(table).map_or(Ok(()), |piece| Err(objection(piece)))
 }
 
