@@ -55,14 +55,11 @@ const EFFECTS: &[&str] = &[
     "TO_QUERY",
 ];
 
-/// Methods of models and other objects that only compute.
+/// Methods of Snowflake's own classes that only compute. Those of models are not among them: under the same names, a
+/// model's service runs whatever its owner put into the container.
 const METHODS: &[&str] = &[
-    "PREDICT",
-    "PREDICT_PROBA",
-    "PREDICT_LOG_PROBA",
     "FORECAST",
     "DETECT_ANOMALIES",
-    "EXPLAIN",
     "EXPLAIN_FEATURE_IMPORTANCE",
     "SHOW_EVALUATION_METRICS",
     "SHOW_TRAINING_LOGS",
@@ -70,10 +67,11 @@ const METHODS: &[&str] = &[
     "SHOW_THRESHOLD_METRICS",
     "SHOW_CONFUSION_MATRIX",
     "SHOW_FEATURE_IMPORTANCE",
-    "TRANSFORM",
-    "DECISION_FUNCTION",
-    "SCORE_SAMPLES",
 ];
+
+/// Functions within MATCH_RECOGNIZE; elsewhere a user's function may have the name.
+const OF_MATCHED_ROWS: &[&str] =
+    &["FIRST", "LAST", "PREV", "NEXT", "CLASSIFIER", "MATCH_NUMBER", "MATCH_SEQUENCE_NUMBER"];
 
 /// What SQLite's functions may reach outside the database.
 const SQLITE_FILES: &[&str] =
@@ -100,23 +98,24 @@ pub(crate) fn refuse_calls(
     seen: &Seen,
 ) -> Result<(), Objection> {
     refuse_effects(question, words, seen)?;
-    let patterns = patterns(words);
+    let (patterns, matched) = recognized(words);
     let paths = stages::with_options(words);
     for at in (0..words.len()).filter(|at| words.get(at + 1).is_some_and(|next| next.is_sign("("))) {
         let call = Call::at(words, at, seen);
         let named = patterns.contains(&at)
             || seen.aliases.contains(&call.callee.start)
             || paths.contains(&call.callee.start);
-        if call.function || !named {
+        if !matched.contains(&at) && (call.function || !named) {
             call.judge(question)?;
         }
     }
     Ok(())
 }
 
-/// The places within patterns of rows, as in `MATCH_RECOGNIZE (... PATTERN ((a | b) (c)+) ...)`, where names call nothing.
-fn patterns(words: &[Piece<'_>]) -> HashSet<usize> {
-    let mut inside = HashSet::new();
+/// The places within patterns of rows, as in `MATCH_RECOGNIZE (... PATTERN ((a | b) (c)+) ...)`, where names call nothing,
+/// and those of the functions of matched rows.
+fn recognized(words: &[Piece<'_>]) -> (HashSet<usize>, HashSet<usize>) {
+    let (mut patterns, mut matched) = (HashSet::new(), HashSet::new());
     let mut openers: Vec<bool> = Vec::new();
     for (at, piece) in words.iter().enumerate() {
         let before = at.checked_sub(1).and_then(|at| words.get(at));
@@ -124,12 +123,16 @@ fn patterns(words: &[Piece<'_>]) -> HashSet<usize> {
             "(" => openers.push(before.is_some_and(|before| before.is_word("MATCH_RECOGNIZE"))),
             ")" => drop(openers.pop()),
             _ if piece.is_word("PATTERN") && openers.last() == Some(&true) => {
-                inside.extend(pattern(words, at + 1))
+                patterns.extend(pattern(words, at + 1))
+            }
+            _ if piece.is_any(OF_MATCHED_ROWS) && openers.contains(&true) => {
+                let unqualified = before.is_none_or(|before| ![".", "!"].contains(&before.text));
+                matched.extend(unqualified.then_some(at));
             }
             _ => {}
         }
     }
-    inside
+    (patterns, matched)
 }
 
 /// The places of the pattern whose parenthesis opens at `start`; none if anything else is in it.
@@ -237,8 +240,8 @@ impl<'a> Call<'a> {
         if before.is_some_and(|sign| sign.is_sign(".") || sign.is_sign("!")) {
             return self.judge_qualified(question);
         }
-        // `ILIKE ALL (...)` is a function to the parser; no function can have the name.
-        let keyword = (!self.function || name == "ALL")
+        // `ILIKE ALL (...)` and `f(a => TABLE(t))` are functions to the parser; no function can have these names.
+        let keyword = (!self.function || ["ALL", "TABLE"].contains(&name.as_str()))
             && self.callee.kind == PieceKind::Word
             && BEFORE_PARENTHESIS.contains(name.as_str());
         if keyword || self.is_known(question, &name) || question.allowances.names(&name) {

@@ -178,6 +178,9 @@ fn the_operator_allows_functions_by_name_or_by_schema() {
     }
     let behind_quotes = Allowances::default().function("db.\"s\".g");
     assert_eq!(allowing("SELECT db.\"s\".G(1)", &behind_quotes), READ);
+    let method = Allowances::default().function("db.s.model!PREDICT");
+    assert_eq!(allowing("SELECT db.s.model!predict(a) FROM t", &method), READ);
+    assert_eq!(allowing("SELECT db.s.other!predict(a) FROM t", &method), UNKNOWN);
     let system = Allowances::default().function("SYSTEM$WAIT");
     assert_eq!(allowing("SELECT SYSTEM$WAIT(1)", &system), READ);
     assert_eq!(allowing("SELECT SYSTEM$ABORT_SESSION(1)", &system), UNKNOWN);
