@@ -9,7 +9,7 @@ use std::ops::Range;
 use std::sync::LazyLock;
 
 use crate::Dialect;
-use crate::heads::pragma_tells;
+use crate::heads::{pragma_table_tells, pragma_tells};
 use crate::lexer::{Piece, PieceKind};
 use crate::question::Question;
 use crate::stages;
@@ -190,7 +190,7 @@ fn refuse_sqlite(piece: &Piece<'_>, name: &str, called: bool) -> Result<(), Obje
         return Err(reaches_files(piece));
     }
     match name.strip_prefix("PRAGMA_") {
-        Some(pragma) if !pragma_tells(pragma) => Err(effect(piece)),
+        Some(pragma) if !pragma_table_tells(pragma) => Err(effect(piece)),
         _ => Ok(()),
     }
 }
@@ -253,7 +253,9 @@ impl<'a> Call<'a> {
     fn is_known(&self, question: &Question<'_>, name: &str) -> bool {
         match question.dialect {
             Dialect::Sqlite => {
-                SQLITE.contains(name) || name.strip_prefix("PRAGMA_").is_some_and(pragma_tells)
+                let empty = self.words.get(self.at + 2).is_some_and(|close| close.is_sign(")"));
+                let tells = if empty { pragma_table_tells } else { pragma_tells };
+                SQLITE.contains(name) || name.strip_prefix("PRAGMA_").is_some_and(tells)
             }
             Dialect::Snowflake => {
                 SNOWFLAKE.contains(name)

@@ -192,6 +192,11 @@ pub(crate) fn pragma_tells(name: &str) -> bool {
     TELLING_PRAGMAS.contains(&name.to_ascii_uppercase().as_str())
 }
 
+/// Whether the table `pragma_` with this name only tells something, of which no argument could set anything.
+pub(crate) fn pragma_table_tells(name: &str) -> bool {
+    pragma_tells(name) || ["USER_VERSION", "PAGE_COUNT", "PAGE_SIZE"].contains(&name)
+}
+
 fn judge_pragma(pragma: &Piece<'_>, words: &[Piece<'_>]) -> Result<Kind, Objection> {
     let (name, argument) = match words {
         [_, dot, name, argument @ ..] if dot.is_sign(".") => (name, argument),
