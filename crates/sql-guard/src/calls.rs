@@ -341,7 +341,7 @@ fn reaches_files(piece: &Piece<'_>) -> Objection {
     .at(piece.start)
 }
 
-fn computed(piece: &Piece<'_>) -> Objection {
+pub(crate) fn computed(piece: &Piece<'_>) -> Objection {
     Objection::write(
         Rule::Function,
         format!("What is called after {}{{at}} is not known before the statement runs.", quoted(piece.text)),

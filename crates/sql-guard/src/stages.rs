@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use crate::Dialect;
-use crate::calls::{effect, plain_name};
+use crate::calls::{computed, effect, plain_name};
 use crate::lexer::{Piece, PieceKind};
 use crate::literal;
 use crate::question::Question;
@@ -25,7 +25,7 @@ pub(crate) fn is_function(name: &str) -> bool {
     FUNCTIONS.contains(&name) || name.starts_with("FL_GET_") || name.starts_with("FL_IS_")
 }
 
-/// Objects to files read from a stage, unless the operator allows that, and to sequences named by a text.
+/// Objects to files read from a stage, unless the operator allows that, and to sequences and computed names in a text.
 pub(crate) fn refuse(question: &Question<'_>, words: &[Piece<'_>]) -> Result<(), Objection> {
     if question.dialect == Dialect::Sqlite {
         return Ok(());
@@ -35,6 +35,9 @@ pub(crate) fn refuse(question: &Question<'_>, words: &[Piece<'_>]) -> Result<(),
         let source = source(words, at);
         if source.is_some() && names_a_sequence(piece) {
             return Err(effect(piece));
+        }
+        if piece.is_word("IDENTIFIER") && is_put_together(words, at + 1) {
+            return Err(computed(piece));
         }
         let called = words.get(at + 1).is_some_and(|next| next.is_sign("("));
         let function = called && plain_name(piece, question.dialect).is_some_and(|name| is_function(&name));
@@ -61,6 +64,13 @@ fn names_a_sequence(piece: &Piece<'_>) -> bool {
     let value = literal::value(piece).unwrap_or_default();
     let last = value.rsplit_once('.').map_or("", |(_, last)| last);
     last.trim_matches([' ', '"']).eq_ignore_ascii_case("NEXTVAL")
+}
+
+/// Whether more than one text or variable stands in the parentheses that open at `start`.
+fn is_put_together(words: &[Piece<'_>], start: usize) -> bool {
+    let called = words.get(start).is_some_and(|open| open.is_sign("("));
+    let inside = words.iter().skip(start).take_while(|piece| !piece.is_sign(")"));
+    called && inside.filter(|piece| !["(", ":"].contains(&piece.text)).nth(1).is_some()
 }
 
 /// Objects to a text in the place of a table: no table is named so, but files are.

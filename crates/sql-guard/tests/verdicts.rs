@@ -212,6 +212,8 @@ fn stages_are_read_only_if_the_operator_says_so() {
         assert_eq!(allowing(&sql, &Allowances::default()), (Kind::Write, Rule::Stage), "{sql}");
         assert_eq!(allowing(&sql, &reading), READ, "{sql}");
     }
+    let verdict = snowflake("SELECT ab1c FROM t, 'b1'");
+    assert_eq!((verdict.rule, verdict.position.map(|at| at.offset)), (Rule::Stage, Some(20)));
     assert_eq!(allowing("SELECT my_udf(1) FROM @s", &reading), UNKNOWN);
     assert_eq!(allowing("SELECT '@s'", &Allowances::default()), READ);
 }
