@@ -41,7 +41,7 @@ pub(crate) fn adapted(placed: &[Placed], dialect: Dialect) -> Vec<TokenWithSpan>
     let mut tokens = Vec::with_capacity(placed.len());
     let (mut at, mut path) = (0, false);
     while let Some(first) = placed.get(at) {
-        path = dialect == Dialect::Snowflake && (path || first.token.token == Token::AtSign);
+        path |= first.token.token == Token::AtSign;
         let view = View { placed, at };
         if path {
             tokens.push(first.token.clone());

@@ -95,22 +95,16 @@ fn objection(piece: &Piece<'_>) -> Objection {
     .at(piece.start)
 }
 
-/// The places of paths such as `@stage/file.csv` that have options in parentheses behind them.
+/// The places of paths such as `@stage/file.csv` that may have options in parentheses behind them.
 pub(crate) fn with_options(words: &[Piece<'_>]) -> HashSet<usize> {
-    let sign = |at: usize, sign: &str| words.get(at).is_some_and(|piece| piece.is_sign(sign));
     let mut places = HashSet::new();
-    let mut path = false;
+    let mut end = None;
     for (at, piece) in words.iter().enumerate() {
-        path = piece.is_sign("@") || path && at > 0 && joined(words, at);
-        if path && sign(at + 1, "(") && sign(at + 3, "=>") {
+        let goes_on = end == Some(piece.start) && !["(", ")", ","].contains(&piece.text);
+        end = (goes_on || piece.is_sign("@")).then(|| piece.end());
+        if end.is_some() && words.get(at + 3).is_some_and(|arrow| arrow.is_sign("=>")) {
             places.insert(piece.start);
         }
     }
     places
-}
-
-/// Whether the piece at `at` goes on with the path of the one before.
-fn joined(words: &[Piece<'_>], at: usize) -> bool {
-    let (Some(before), Some(piece)) = (words.get(at - 1), words.get(at)) else { return false };
-    before.end() == piece.start && !["(", ")", ","].contains(&piece.text)
 }

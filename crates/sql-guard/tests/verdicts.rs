@@ -255,7 +255,10 @@ fn what_stands_behind_the_path_of_a_stage_is_read_as_part_of_the_query() {
         ("@s/x my_udf(a => 1)", Rule::Function),
         ("@s/my_udf(1)", Rule::Function),
         ("@s/x, my_udf(a => 1)", Rule::Function),
-        ("t,my_udf(a => 1)", Rule::Function),
+        ("@s/x,my_udf(a => 1)", Rule::Function),
+        ("@s/x(my_udf(a => 1))", Rule::Function),
+        ("(@s/x)my_udf(a => 1)", Rule::Function),
+        ("t my_udf(a => 1)", Rule::Function),
         ("@s/x (FILE_FORMAT => my_udf())", Rule::Function),
         ("@s/x WHERE my_udf($1) = 1", Rule::Function),
     ] {
