@@ -107,7 +107,7 @@ impl View<'_> {
     fn ends_path(&self) -> bool {
         let [here, next] = [0, 1].map(|ahead| self.placed.get(self.at + ahead));
         let apart = here.zip(next).is_none_or(|(here, next)| here.end < next.start);
-        apart || matches!(self.token(1), Token::LParen | Token::RParen | Token::Comma)
+        apart || *self.token(1) == Token::Comma
     }
 
     /// How many tokens the group in parentheses takes that opens at `ahead`, if `allowed` allows all inside.

@@ -233,6 +233,8 @@ fn what_stands_behind_the_path_of_a_stage_is_read_as_part_of_the_query() {
         "@s/x GROUP BY 1",
         "@s/x t JOIN u ON u.a = t.$1",
         "@s/x, t",
+        "@s/x,t",
+        "@s/x t INNER DIRECTED JOIN u ON TRUE",
         "@s/x x, LATERAL FLATTEN(x.$1) f",
         "(@s/x)",
         "t WHERE a IN (SELECT $1 FROM @s/x)",
