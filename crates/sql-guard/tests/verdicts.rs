@@ -258,6 +258,8 @@ fn what_stands_behind_the_path_of_a_stage_is_read_as_part_of_the_query() {
         ("@s/my_udf(1)", Rule::Function),
         ("@s/x, my_udf(a => 1)", Rule::Function),
         ("@s/x,my_udf(a => 1)", Rule::Function),
+        ("@s/x,my_udf(a => 1) b c d", Rule::Function),
+        ("@s/x(my_udf(a => 1)) b c d", Rule::Function),
         ("@s/x(my_udf(a => 1))", Rule::Function),
         ("(@s/x)my_udf(a => 1)", Rule::Function),
         ("t my_udf(a => 1)", Rule::Function),
