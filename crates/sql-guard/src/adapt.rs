@@ -5,7 +5,7 @@
 //! statement.
 
 use sqlparser::keywords::Keyword;
-use sqlparser::tokenizer::{Token, TokenWithSpan};
+use sqlparser::tokenizer::{Token, TokenWithSpan, Whitespace};
 
 use crate::Dialect;
 use crate::tokens::Placed;
@@ -30,7 +30,7 @@ const SNOWFLAKE: &[RuleOfWriting] = &[
     result_of_previous,
     semantic_view,
 ];
-const SQLITE: &[RuleOfWriting] = &[indexed_by, not_indexed, is_equal, materialized, frame_exclusion];
+const SQLITE: &[RuleOfWriting] = &[indexed_by, not_indexed, is_null, is_equal, materialized, frame_exclusion];
 
 /// The tokens as the parser is to see them.
 pub(crate) fn adapted(placed: &[Placed], dialect: Dialect) -> Vec<TokenWithSpan> {
@@ -39,9 +39,21 @@ pub(crate) fn adapted(placed: &[Placed], dialect: Dialect) -> Vec<TokenWithSpan>
         Dialect::Sqlite => SQLITE,
     };
     let mut tokens = Vec::with_capacity(placed.len());
-    let mut at = 0;
+    let (mut at, mut path) = (0, false);
     while let Some(first) = placed.get(at) {
+        path |= first.token.token == Token::AtSign;
         let view = View { placed, at };
+        if path {
+            tokens.push(first.token.clone());
+            at += 1;
+            if view.ends_path() {
+                // Without it the parser takes the next words for more of the path.
+                let space = Token::Whitespace(Whitespace::Space);
+                tokens.push(TokenWithSpan { token: space, span: first.token.span });
+                path = false;
+            }
+            continue;
+        }
         let change = rules.iter().find_map(|rule| rule(&view)).unwrap_or_else(|| keep(first));
         tokens.extend(change.put.map(|token| TokenWithSpan { token, span: first.token.span }));
         at += change.length;
@@ -89,6 +101,13 @@ impl View<'_> {
 
     fn follows(&self, back: usize, words: &[&str]) -> bool {
         is_word(self.before(back), words)
+    }
+
+    /// Whether the path of a stage does not go on behind the token here.
+    fn ends_path(&self) -> bool {
+        let [here, next] = [0, 1].map(|ahead| self.placed.get(self.at + ahead));
+        let apart = here.zip(next).is_none_or(|(here, next)| here.end < next.start);
+        apart || *self.token(1) == Token::Comma
     }
 
     /// How many tokens the group in parentheses takes that opens at `ahead`, if `allowed` allows all inside.
@@ -238,6 +257,11 @@ fn indexed_by(view: &View<'_>) -> Option<Change> {
 fn not_indexed(view: &View<'_>) -> Option<Change> {
     let named = matches!(view.before(1), Token::Word(_));
     if named && view.is(0, &["NOT"]) && view.is(1, &["INDEXED"]) { without(2) } else { None }
+}
+
+/// `a ISNULL`, in place of which the parser knows the opposite
+fn is_null(view: &View<'_>) -> Option<Change> {
+    if view.is(0, &["ISNULL"]) { instead(1, word("NOTNULL")) } else { None }
 }
 
 /// `a IS b`, `a IS NOT b`

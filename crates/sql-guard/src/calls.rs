@@ -9,9 +9,10 @@ use std::ops::Range;
 use std::sync::LazyLock;
 
 use crate::Dialect;
-use crate::heads::pragma_tells;
+use crate::heads::{pragma_table_tells, pragma_tells};
 use crate::lexer::{Piece, PieceKind};
 use crate::question::Question;
+use crate::stages;
 use crate::verdict::{Objection, Rule, quoted};
 
 type Names = LazyLock<HashSet<&'static str>>;
@@ -54,25 +55,11 @@ const EFFECTS: &[&str] = &[
     "TO_QUERY",
 ];
 
-/// Functions that read files from a stage named in a text.
-const STAGE_FUNCTIONS: &[&str] = &[
-    "INFER_SCHEMA",
-    "DIRECTORY",
-    "TO_FILE",
-    "TRY_TO_FILE",
-    "GET_STAGE_LOCATION",
-    "GET_RELATIVE_PATH",
-    "GET_ABSOLUTE_PATH",
-];
-
-/// Methods of models and other objects that only compute.
+/// Methods of Snowflake's own classes that only compute. Those of models are not among them: under the same names, a
+/// model's service runs whatever its owner put into the container.
 const METHODS: &[&str] = &[
-    "PREDICT",
-    "PREDICT_PROBA",
-    "PREDICT_LOG_PROBA",
     "FORECAST",
     "DETECT_ANOMALIES",
-    "EXPLAIN",
     "EXPLAIN_FEATURE_IMPORTANCE",
     "SHOW_EVALUATION_METRICS",
     "SHOW_TRAINING_LOGS",
@@ -80,10 +67,11 @@ const METHODS: &[&str] = &[
     "SHOW_THRESHOLD_METRICS",
     "SHOW_CONFUSION_MATRIX",
     "SHOW_FEATURE_IMPORTANCE",
-    "TRANSFORM",
-    "DECISION_FUNCTION",
-    "SCORE_SAMPLES",
 ];
+
+/// Functions within MATCH_RECOGNIZE; elsewhere a user's function may have the name.
+const OF_MATCHED_ROWS: &[&str] =
+    &["FIRST", "LAST", "PREV", "NEXT", "CLASSIFIER", "MATCH_NUMBER", "MATCH_SEQUENCE_NUMBER"];
 
 /// What SQLite's functions may reach outside the database.
 const SQLITE_FILES: &[&str] =
@@ -99,6 +87,8 @@ pub(crate) struct Seen {
     pub(crate) aliases: HashSet<usize>,
     /// Names of functions, even if they are keywords elsewhere: `SELECT pattern(a)`.
     pub(crate) functions: HashSet<usize>,
+    /// Texts that are values. SQLite takes any other text for a name.
+    pub(crate) values: HashSet<usize>,
 }
 
 /// Objects to calls of functions not known to be harmless.
@@ -107,20 +97,25 @@ pub(crate) fn refuse_calls(
     words: &[Piece<'_>],
     seen: &Seen,
 ) -> Result<(), Objection> {
-    refuse_effects(question, words)?;
-    let patterns = patterns(words);
+    refuse_effects(question, words, seen)?;
+    let (patterns, matched) = recognized(words);
+    let paths = stages::with_options(words);
     for at in (0..words.len()).filter(|at| words.get(at + 1).is_some_and(|next| next.is_sign("("))) {
         let call = Call::at(words, at, seen);
-        if call.function || !patterns.contains(&at) && !seen.aliases.contains(&call.callee.start) {
+        let named = patterns.contains(&at)
+            || seen.aliases.contains(&call.callee.start)
+            || paths.contains(&call.callee.start);
+        if !matched.contains(&at) && (call.function || !named) {
             call.judge(question)?;
         }
     }
     Ok(())
 }
 
-/// The places within patterns of rows, as in `MATCH_RECOGNIZE (... PATTERN ((a | b) (c)+) ...)`, where names call nothing.
-fn patterns(words: &[Piece<'_>]) -> HashSet<usize> {
-    let mut inside = HashSet::new();
+/// The places within patterns of rows, as in `MATCH_RECOGNIZE (... PATTERN ((a | b) (c)+) ...)`, where names call nothing,
+/// and those of the functions of matched rows.
+fn recognized(words: &[Piece<'_>]) -> (HashSet<usize>, HashSet<usize>) {
+    let (mut patterns, mut matched) = (HashSet::new(), HashSet::new());
     let mut openers: Vec<bool> = Vec::new();
     for (at, piece) in words.iter().enumerate() {
         let before = at.checked_sub(1).and_then(|at| words.get(at));
@@ -128,12 +123,16 @@ fn patterns(words: &[Piece<'_>]) -> HashSet<usize> {
             "(" => openers.push(before.is_some_and(|before| before.is_word("MATCH_RECOGNIZE"))),
             ")" => drop(openers.pop()),
             _ if piece.is_word("PATTERN") && openers.last() == Some(&true) => {
-                inside.extend(pattern(words, at + 1))
+                patterns.extend(pattern(words, at + 1))
+            }
+            _ if piece.is_any(OF_MATCHED_ROWS) && openers.contains(&true) => {
+                let unqualified = before.is_none_or(|before| ![".", "!"].contains(&before.text));
+                matched.extend(unqualified.then_some(at));
             }
             _ => {}
         }
     }
-    inside
+    (patterns, matched)
 }
 
 /// The places of the pattern whose parenthesis opens at `start`; none if anything else is in it.
@@ -156,10 +155,17 @@ fn pattern(words: &[Piece<'_>], start: usize) -> Range<usize> {
 }
 
 /// Objects to what has an effect wherever its name stands.
-pub(crate) fn refuse_effects(question: &Question<'_>, words: &[Piece<'_>]) -> Result<(), Objection> {
+pub(crate) fn refuse_effects(
+    question: &Question<'_>,
+    words: &[Piece<'_>],
+    seen: &Seen,
+) -> Result<(), Objection> {
     for (at, piece) in words.iter().enumerate() {
-        let Some(name) = plain_name(piece, question.dialect) else { continue };
         let before = at.checked_sub(1).and_then(|at| words.get(at));
+        if seen.values.contains(&piece.start) {
+            continue;
+        }
+        let Some(name) = plain_name(piece, question.dialect) else { continue };
         let called = words.get(at + 1).is_some_and(|next| next.is_sign("("));
         match question.dialect {
             Dialect::Snowflake if name == "NEXTVAL" && before.is_some_and(|dot| dot.is_sign(".")) => {
@@ -184,41 +190,9 @@ fn refuse_sqlite(piece: &Piece<'_>, name: &str, called: bool) -> Result<(), Obje
         return Err(reaches_files(piece));
     }
     match name.strip_prefix("PRAGMA_") {
-        Some(pragma) if !pragma_tells(pragma) => Err(effect(piece)),
+        Some(pragma) if !pragma_table_tells(pragma) => Err(effect(piece)),
         _ => Ok(()),
     }
-}
-
-/// Objects to files read from a stage, unless the operator allows that.
-pub(crate) fn refuse_stages(question: &Question<'_>, words: &[Piece<'_>]) -> Result<(), Objection> {
-    if question.dialect == Dialect::Sqlite || question.allowances.reads_stages() {
-        return Ok(());
-    }
-    for (at, piece) in words.iter().enumerate() {
-        let named = names_files(piece) && names_a_source(words, at);
-        let called = words.get(at + 1).is_some_and(|next| next.is_sign("("));
-        let function = called
-            && plain_name(piece, question.dialect)
-                .is_some_and(|name| STAGE_FUNCTIONS.contains(&name.as_str()));
-        if piece.is_sign("@") || named || function {
-            return Err(stage(piece));
-        }
-    }
-    Ok(())
-}
-
-fn names_files(piece: &Piece<'_>) -> bool {
-    let text = piece.text.trim_start_matches(['\'', '$', ' ']);
-    piece.kind == PieceKind::Text && (text.starts_with('@') || text.contains("://"))
-}
-
-/// Whether the text at `at` stands where a table is named.
-fn names_a_source(words: &[Piece<'_>], at: usize) -> bool {
-    let before = |back: usize| at.checked_sub(back).and_then(|at| words.get(at));
-    let source =
-        |piece: &Piece<'_>| piece.is_any(&["FROM", "JOIN", "TABLE", "IDENTIFIER"]) || piece.is_sign("=>");
-    before(1).is_some_and(source)
-        || before(1).is_some_and(|open| open.is_sign("(")) && before(2).is_some_and(source)
 }
 
 /// A name with a parenthesis after it.
@@ -266,8 +240,8 @@ impl<'a> Call<'a> {
         if before.is_some_and(|sign| sign.is_sign(".") || sign.is_sign("!")) {
             return self.judge_qualified(question);
         }
-        // `ILIKE ALL (...)` is a function to the parser; no function can have the name.
-        let keyword = (!self.function || name == "ALL")
+        // `ILIKE ALL (...)` and `f(a => TABLE(t))` are functions to the parser; no function can have these names.
+        let keyword = (!self.function || ["ALL", "TABLE"].contains(&name.as_str()))
             && self.callee.kind == PieceKind::Word
             && BEFORE_PARENTHESIS.contains(name.as_str());
         if keyword || self.is_known(question, &name) || question.allowances.names(&name) {
@@ -279,13 +253,15 @@ impl<'a> Call<'a> {
     fn is_known(&self, question: &Question<'_>, name: &str) -> bool {
         match question.dialect {
             Dialect::Sqlite => {
-                SQLITE.contains(name) || name.strip_prefix("PRAGMA_").is_some_and(pragma_tells)
+                let empty = self.words.get(self.at + 2).is_some_and(|close| close.is_sign(")"));
+                let tells = if empty { pragma_table_tells } else { pragma_tells };
+                SQLITE.contains(name) || name.strip_prefix("PRAGMA_").is_some_and(tells)
             }
             Dialect::Snowflake => {
                 SNOWFLAKE.contains(name)
                     || TELLING_SYSTEM_FUNCTIONS.contains(&name)
                     || name.starts_with("AI_") && question.allowances.pays_for_models()
-                    || STAGE_FUNCTIONS.contains(&name) && question.allowances.reads_stages()
+                    || stages::is_function(name) && question.allowances.reads_stages()
             }
         }
     }
@@ -331,19 +307,15 @@ impl<'a> Call<'a> {
 }
 
 /// The name in the form in which names are compared; of a quoted one only if it needs no quotes.
-fn plain_name(piece: &Piece<'_>, dialect: Dialect) -> Option<String> {
+pub(crate) fn plain_name(piece: &Piece<'_>, dialect: Dialect) -> Option<String> {
     match (piece.kind, dialect) {
         (PieceKind::Word, _) if piece.text.starts_with(['$', '@', ':', '?']) => None,
         (PieceKind::Word, _) => Some(piece.text.to_ascii_uppercase()),
-        (PieceKind::Name, Dialect::Sqlite) => Some(inner(piece).to_ascii_uppercase()),
-        (PieceKind::Name, Dialect::Snowflake) if is_plain(inner(piece)) => Some(inner(piece).to_owned()),
+        (PieceKind::Name | PieceKind::Text, Dialect::Sqlite) => Some(piece.inner().to_ascii_uppercase()),
+        (PieceKind::Name, Dialect::Snowflake) if is_plain(piece.inner()) => Some(piece.inner().to_owned()),
         (PieceKind::Name, Dialect::Snowflake) => Some(piece.text.to_owned()),
         _ => None,
     }
-}
-
-fn inner<'a>(piece: &Piece<'a>) -> &'a str {
-    piece.text.get(1..piece.text.len().saturating_sub(1)).unwrap_or_default()
 }
 
 fn is_plain(name: &str) -> bool {
@@ -351,7 +323,7 @@ fn is_plain(name: &str) -> bool {
         && name.bytes().all(|c| c.is_ascii_uppercase() || c.is_ascii_digit() || matches!(c, b'_' | b'$'))
 }
 
-fn effect(piece: &Piece<'_>) -> Objection {
+pub(crate) fn effect(piece: &Piece<'_>) -> Objection {
     Objection::write(
         Rule::Function,
         format!("The function {}{{at}} does more than read.", quoted(piece.text)),
@@ -369,7 +341,7 @@ fn reaches_files(piece: &Piece<'_>) -> Objection {
     .at(piece.start)
 }
 
-fn computed(piece: &Piece<'_>) -> Objection {
+pub(crate) fn computed(piece: &Piece<'_>) -> Objection {
     Objection::write(
         Rule::Function,
         format!("What is called after {}{{at}} is not known before the statement runs.", quoted(piece.text)),
@@ -385,15 +357,6 @@ fn unknown(piece: &Piece<'_>, name: &str) -> Objection {
         format!(
             "Use one of the engine's functions, or ask the operator to allow this one with --allow-function {name}."
         ),
-    )
-    .at(piece.start)
-}
-
-fn stage(piece: &Piece<'_>) -> Objection {
-    Objection::write(
-        Rule::Stage,
-        format!("The query reads files from a stage: {}{{at}}.", quoted(piece.text)),
-        "Query tables and views; LIST shows what a stage holds. The operator can allow queries on stages.",
     )
     .at(piece.start)
 }

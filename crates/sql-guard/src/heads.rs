@@ -99,7 +99,7 @@ fn metadata(question: &Question<'_>, words: &[Piece<'_>]) -> Result<Kind, Object
     if words.len() == 1 {
         return Err(unparsed("the statement ends after its first word").at(question.sql.len()));
     }
-    calls::refuse_effects(question, words)?;
+    calls::refuse_effects(question, words, &calls::Seen::default())?;
     Ok(Kind::Metadata)
 }
 
@@ -190,6 +190,11 @@ const READABLE_PRAGMAS: &[&str] = &[
 /// Whether the pragma `name` only tells something, even with an argument.
 pub(crate) fn pragma_tells(name: &str) -> bool {
     TELLING_PRAGMAS.contains(&name.to_ascii_uppercase().as_str())
+}
+
+/// Whether the table `pragma_` with this name only tells something, of which no argument could set anything.
+pub(crate) fn pragma_table_tells(name: &str) -> bool {
+    pragma_tells(name) || ["USER_VERSION", "PAGE_COUNT", "PAGE_SIZE"].contains(&name)
 }
 
 fn judge_pragma(pragma: &Piece<'_>, words: &[Piece<'_>]) -> Result<Kind, Objection> {

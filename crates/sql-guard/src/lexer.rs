@@ -34,7 +34,12 @@ pub(crate) struct Piece<'a> {
     pub(crate) text: &'a str,
 }
 
-impl Piece<'_> {
+impl<'a> Piece<'a> {
+    /// What stands between the quotes of a text or a name.
+    pub(crate) fn inner(&self) -> &'a str {
+        self.text.get(1..self.text.len().saturating_sub(1)).unwrap_or_default()
+    }
+
     pub(crate) fn end(&self) -> usize {
         self.start + self.text.len()
     }
@@ -54,7 +59,7 @@ impl Piece<'_> {
 
 /// The pieces of `sql` without white space, or what makes it ambiguous.
 pub(crate) fn pieces(sql: &str, dialect: Dialect) -> Result<Vec<Piece<'_>>, Objection> {
-    let mut lexer = Lexer { sql, dialect, at: 0, path: false };
+    let mut lexer = Lexer { sql, dialect, at: 0, path: Path::Outside };
     let mut pieces = Vec::new();
     while let Some(piece) = lexer.next_piece()? {
         if pieces.len() == MAX_PIECES {
@@ -77,8 +82,17 @@ struct Lexer<'a> {
     sql: &'a str,
     dialect: Dialect,
     at: usize,
-    /// Within the path of a stage, where a comment's first signs may belong to the path.
-    path: bool,
+    path: Path,
+}
+
+/// Where in the path of a stage, in which the first signs of a comment or a text may belong to the path.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Path {
+    Outside,
+    /// In the name of the stage, which may be quoted.
+    Name,
+    /// Behind the first slash.
+    Files,
 }
 
 impl<'a> Lexer<'a> {
@@ -86,11 +100,13 @@ impl<'a> Lexer<'a> {
         self.skip_white_space();
         let rest = self.rest();
         let Some(first) = rest.chars().next() else { return Ok(None) };
+        self.no_quotes_in_path(rest, first)?;
         let (kind, length) = self.measure(rest, first)?;
-        self.path = match first {
-            '@' => true,
-            '(' | ')' | ',' | ';' => false,
-            _ => self.path,
+        self.path = match (first, self.path) {
+            ('@', _) => Path::Name,
+            ('(' | ')' | ',' | ';', _) => Path::Outside,
+            ('/', Path::Name) => Path::Files,
+            (_, path) => path,
         };
         let piece = Piece { kind, start: self.at, text: rest.get(..length).unwrap_or(rest) };
         self.at = piece.end();
@@ -104,7 +120,9 @@ impl<'a> Lexer<'a> {
     fn skip_white_space(&mut self) {
         let rest = self.rest();
         let space = rest.len() - rest.trim_start_matches([' ', '\t', '\r', '\n']).len();
-        self.path &= space == 0;
+        if space > 0 {
+            self.path = Path::Outside;
+        }
         self.at += space;
     }
 
@@ -161,12 +179,27 @@ impl<'a> Lexer<'a> {
     }
 
     fn not_in_path(&self, rest: &str) -> Result<(), Objection> {
-        if self.path {
+        if self.path != Path::Outside {
             let start: String = rest.chars().take(2).collect();
             return Err(self.foreign(
                 &start,
                 "within a stage's path it is not clear whether a comment begins",
                 "Put the path in single quotes, or remove the comment.",
+            ));
+        }
+        Ok(())
+    }
+
+    /// Objects to quotes in a path, but for those around the names of the stage, its schema and its database.
+    fn no_quotes_in_path(&self, rest: &str, first: char) -> Result<(), Objection> {
+        let before = self.sql.get(..self.at).unwrap_or_default();
+        let name = self.path == Path::Name && first == '"' && before.ends_with(['@', '.', '%']);
+        let quote = matches!(first, '\'' | '"') || rest.starts_with("$$");
+        if self.path != Path::Outside && quote && !name {
+            return Err(self.foreign(
+                &first.to_string(),
+                "within a stage's path it is not clear whether quotes begin",
+                "Put the whole path in single quotes.",
             ));
         }
         Ok(())

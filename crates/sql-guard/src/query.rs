@@ -14,12 +14,12 @@ use crate::lexer::Piece;
 use crate::question::Question;
 use crate::tokens::{self, Placed};
 use crate::verdict::{Objection, Rule, quoted};
-use crate::{adapt, calls};
+use crate::{adapt, calls, stages};
 
 /// Objects unless the query `words`, a part of the text in question, only reads.
 pub(crate) fn judge(question: &Question<'_>, words: &[Piece<'_>]) -> Result<(), Objection> {
     refuse_verbs(words)?;
-    calls::refuse_stages(question, words)?;
+    stages::refuse(question, words)?;
     let placed = question.tokens(words)?;
     match refuse_excess(words).and_then(|()| refuse_bare_table(words)).and_then(|()| parse(question, placed))
     {
@@ -151,11 +151,16 @@ fn judge_tree(
     if let ControlFlow::Break(what) = statement.visit(&mut search) {
         return Err(inside(what, words));
     }
+    stages::refuse_text(question, words, &search.texts)?;
     let offsets = |places: &HashSet<Location>| {
         let at = |token: &&Placed| places.contains(&token.token.span.start);
         placed.iter().filter(at).map(|token| token.start).collect()
     };
-    let seen = calls::Seen { aliases: offsets(&search.aliases), functions: offsets(&search.functions) };
+    let seen = calls::Seen {
+        aliases: offsets(&search.aliases),
+        functions: offsets(&search.functions),
+        values: offsets(&search.values),
+    };
     calls::refuse_calls(question, words, &seen)
 }
 
@@ -177,7 +182,10 @@ fn more_than_a_read(what: &str) -> Objection {
 struct Search {
     aliases: HashSet<Location>,
     functions: HashSet<Location>,
+    values: HashSet<Location>,
     versions: HashSet<Location>,
+    /// Texts in the place of a table, as they are written.
+    texts: HashSet<String>,
 }
 
 impl Search {
@@ -247,8 +255,10 @@ impl Visitor for Search {
     }
 
     fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<Self::Break> {
-        if let Expr::Function(function) = expr {
-            self.call(&function.name);
+        match expr {
+            Expr::Function(function) => self.call(&function.name),
+            Expr::Value(value) => drop(self.values.insert(value.span.start)),
+            _ => {}
         }
         ControlFlow::Continue(())
     }
@@ -257,6 +267,11 @@ impl Visitor for Search {
         use TableFactor as T;
         if let T::Table { version: Some(version), .. } = factor {
             self.version(version);
+        }
+        if let T::Table { name, .. } = factor {
+            let parts = name.0.iter().filter_map(|part| part.as_ident());
+            let texts = parts.filter(|part| part.quote_style == Some('\''));
+            self.texts.extend(texts.map(|part| part.value.clone()));
         }
         if let T::Table { name, args: Some(_), .. } | T::Function { name, .. } = factor {
             self.call(name);

@@ -178,6 +178,9 @@ fn the_operator_allows_functions_by_name_or_by_schema() {
     }
     let behind_quotes = Allowances::default().function("db.\"s\".g");
     assert_eq!(allowing("SELECT db.\"s\".G(1)", &behind_quotes), READ);
+    let method = Allowances::default().function("db.s.model!PREDICT");
+    assert_eq!(allowing("SELECT db.s.model!predict(a) FROM t", &method), READ);
+    assert_eq!(allowing("SELECT db.s.other!predict(a) FROM t", &method), UNKNOWN);
     let system = Allowances::default().function("SYSTEM$WAIT");
     assert_eq!(allowing("SELECT SYSTEM$WAIT(1)", &system), READ);
     assert_eq!(allowing("SELECT SYSTEM$ABORT_SESSION(1)", &system), UNKNOWN);
@@ -209,8 +212,73 @@ fn stages_are_read_only_if_the_operator_says_so() {
         assert_eq!(allowing(&sql, &Allowances::default()), (Kind::Write, Rule::Stage), "{sql}");
         assert_eq!(allowing(&sql, &reading), READ, "{sql}");
     }
+    let verdict = snowflake("SELECT ab1c FROM t, 'b1'");
+    assert_eq!((verdict.rule, verdict.position.map(|at| at.offset)), (Rule::Stage, Some(20)));
     assert_eq!(allowing("SELECT my_udf(1) FROM @s", &reading), UNKNOWN);
     assert_eq!(allowing("SELECT '@s'", &Allowances::default()), READ);
+}
+
+#[test]
+fn what_stands_behind_the_path_of_a_stage_is_read_as_part_of_the_query() {
+    let reading = Allowances::default().stage_reads(true);
+    for rest in [
+        "@s/x.csv (FILE_FORMAT => 'f')",
+        "@s/x.csv(FILE_FORMAT => 'f', PATTERN => '.*') t",
+        "@s (FILE_FORMAT => 'f')",
+        "@db.sc.s/a-b/2024_01=x/%y+z.csv.gz LIMIT 10",
+        "@\"My Stage\"/x",
+        "@db.\"S\".\"My Stage\"/x q WHERE q.$1 = 'x' ORDER BY 1",
+        "@%\"My Table\"",
+        "@~/x WHERE $1 > 1",
+        "@s/x GROUP BY 1",
+        "@s/x t JOIN u ON u.a = t.$1",
+        "@s/x, t",
+        "@s/x,t",
+        "@s/x t INNER DIRECTED JOIN u ON TRUE",
+        "@s/x x, LATERAL FLATTEN(x.$1) f",
+        "(@s/x)",
+        "t WHERE a IN (SELECT $1 FROM @s/x)",
+        "@s/x UNION ALL SELECT a FROM t",
+        "t, '@s\\''",
+    ] {
+        let sql = format!("SELECT $1 FROM {rest}");
+        assert_eq!(allowing(&sql, &Allowances::default()), (Kind::Write, Rule::Stage), "{sql}");
+        assert_eq!(allowing(&sql, &reading), READ, "{sql}");
+    }
+    for (rest, rule) in [
+        ("@s/x INSERT INTO t", Rule::Unparsed),
+        ("@s/x INTO :v", Rule::Unparsed),
+        ("@s/x UNION ALL garbage here DROP TABLE u", Rule::Unparsed),
+        ("@s/x FOR UPDATE", Rule::WritesInsideQuery),
+        ("@s FOR UPDATE", Rule::WritesInsideQuery),
+        ("t, @s/x FOR UPDATE", Rule::WritesInsideQuery),
+        ("@s/x WHERE a IN (DELETE FROM t)", Rule::WritesInsideQuery),
+        ("@s/x my_udf(1)", Rule::Function),
+        ("@s/x my_udf(a => 1)", Rule::Function),
+        ("@s/my_udf(1)", Rule::Function),
+        ("@s/x, my_udf(a => 1)", Rule::Function),
+        ("@s/x,my_udf(a => 1)", Rule::Function),
+        ("@s/x,my_udf(a => 1) b c d", Rule::Function),
+        ("@s/x(my_udf(a => 1)) b c d", Rule::Function),
+        ("@s/x(my_udf(a => 1))", Rule::Function),
+        ("(@s/x)my_udf(a => 1)", Rule::Function),
+        ("t my_udf(a => 1)", Rule::Function),
+        ("@s/x (FILE_FORMAT => my_udf())", Rule::Function),
+        ("@s/x WHERE my_udf($1) = 1", Rule::Function),
+    ] {
+        let sql = format!("SELECT $1 FROM {rest}");
+        assert_eq!(allowing(&sql, &reading), (Kind::Write, rule), "{sql}");
+    }
+}
+
+#[test]
+fn what_tells_about_a_stage_is_known_with_the_switch_for_stages() {
+    let reading = Allowances::default().stage_reads(true);
+    for call in ["FL_GET_SIZE('@s', 'f')", "FL_IS_IMAGE('@s', 'f')", "GET_STAGE_LOCATION(@s)"] {
+        assert_eq!(allowing(&format!("SELECT {call}"), &reading), READ, "{call}");
+    }
+    assert_eq!(allowing("SELECT FL_OTHER('@s')", &reading), UNKNOWN);
+    assert_eq!(allowing("SELECT IDENTIFIER('sq.nextval')", &reading), UNKNOWN);
 }
 
 #[test]
