@@ -32,8 +32,8 @@ pub(crate) fn refuse(question: &Question<'_>, words: &[Piece<'_>]) -> Result<(),
     }
     let allowed = question.allowances.reads_stages();
     for (at, piece) in words.iter().enumerate() {
-        let source = source(words, at);
-        if source.is_some() && names_a_sequence(piece) {
+        let source = literal::value(piece).filter(|_| names_a_source(words, at));
+        if source.as_deref().is_some_and(names_a_sequence) {
             return Err(effect(piece));
         }
         if piece.is_word("IDENTIFIER") && is_put_together(words, at + 1) {
@@ -41,27 +41,27 @@ pub(crate) fn refuse(question: &Question<'_>, words: &[Piece<'_>]) -> Result<(),
         }
         let called = words.get(at + 1).is_some_and(|next| next.is_sign("("));
         let function = called && plain_name(piece, question.dialect).is_some_and(|name| is_function(&name));
-        if !allowed && (piece.is_sign("@") || function || source.is_some() && names_files(piece)) {
+        let files = source.as_deref().is_some_and(names_files);
+        if !allowed && (piece.is_sign("@") || function || files) {
             return Err(objection(piece));
         }
     }
     Ok(())
 }
 
-/// The word or sign, parentheses aside, by which what stands at `at` names a table or another object.
-fn source<'a>(words: &'a [Piece<'a>], at: usize) -> Option<&'a Piece<'a>> {
-    let before = words.get(..at)?.iter().rev().find(|piece| !piece.is_sign("("))?;
-    let names = before.is_any(&["FROM", "JOIN", "TABLE", "IDENTIFIER"]) || before.is_sign("=>");
-    names.then_some(before)
+/// Whether the word or sign before the text at `at`, parentheses aside, says that it names a table or another object.
+fn names_a_source(words: &[Piece<'_>], at: usize) -> bool {
+    let before = words.iter().take(at).rev().find(|piece| !piece.is_sign("("));
+    before
+        .is_some_and(|before| before.is_any(&["FROM", "JOIN", "TABLE", "IDENTIFIER"]) || before.is_sign("=>"))
 }
 
-fn names_files(piece: &Piece<'_>) -> bool {
-    literal::value(piece).is_some_and(|value| value.trim_start().starts_with('@') || value.contains("://"))
+fn names_files(value: &str) -> bool {
+    value.trim_start().starts_with('@') || value.contains("://")
 }
 
 /// `'sequence.nextval'`
-fn names_a_sequence(piece: &Piece<'_>) -> bool {
-    let value = literal::value(piece).unwrap_or_default();
+fn names_a_sequence(value: &str) -> bool {
     let last = value.rsplit_once('.').map_or("", |(_, last)| last);
     last.trim_matches([' ', '"']).eq_ignore_ascii_case("NEXTVAL")
 }
